@@ -1,0 +1,1 @@
+"""The ``lungsynth`` command: thin, one file for each command."""
