@@ -1,0 +1,1 @@
+"""Values, contracts and errors: what every other part of the library speaks in."""

@@ -1,0 +1,1 @@
+"""Reading real data into training samples; splits are by patient."""

@@ -1,0 +1,1 @@
+"""Equations used by two or more systems, one function each."""

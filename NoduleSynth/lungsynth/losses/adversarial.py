@@ -1,0 +1,61 @@
+"""Adversarial losses, one function for each equation.
+
+[lsgan] Mao et al., Least Squares Generative Adversarial Networks, ICCV 2017, Eq. 9 (a = 0, b = c = 1).
+[wgangp] Gulrajani et al., Improved Training of Wasserstein GANs, NeurIPS 2017, Eq. 3.
+[sngan] Miyato et al., Spectral Normalization for GANs, ICLR 2018, Eqs. 16-17.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import relu
+
+
+def discriminator_least_squares_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """Return V(D) of [lsgan, Eq. 9]: half the squared distance to 1 for real, to 0 for fake."""
+    return 0.5 * (real_scores - 1).square().mean() + 0.5 * fake_scores.square().mean()
+
+
+def generator_least_squares_loss(fake_scores: Tensor) -> Tensor:
+    """Return V(G) of [lsgan, Eq. 9]: half the squared distance of the fake scores to 1."""
+    return 0.5 * (fake_scores - 1).square().mean()
+
+
+def critic_wasserstein_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """Return the critic's part of [wgangp, Eq. 3] without the penalty: E[D(fake)] - E[D(real)]."""
+    return fake_scores.mean() - real_scores.mean()
+
+
+def generator_wasserstein_loss(fake_scores: Tensor) -> Tensor:
+    """Return the generator's Wasserstein loss: -E[D(fake)]."""
+    return -fake_scores.mean()
+
+
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor
+) -> Tensor:
+    """Return the penalty of [wgangp, Eq. 3] without its weight: E[(|grad D(x)| - 1)^2].
+
+    Args:
+        critic: From a batch to scores, any shape that starts with the batch.
+        real: Batch (B, ...).
+        fake: Batch of the same shape.
+        mix: Where between fake (0) and real (1) each item's x lies, shape (B,), drawn from U[0, 1].
+    """
+    weight = mix.view(-1, *[1] * (real.ndim - 1))
+    between = (weight * real + (1 - weight) * fake).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def discriminator_hinge_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Return minus V_D of [sngan, Eq. 16]; zero once all logits are past their margin of 1."""
+    return relu(1 - real_logits).mean() + relu(1 + fake_logits).mean()
+
+
+def generator_hinge_loss(fake_logits: Tensor) -> Tensor:
+    """Return V_G of [sngan, Eq. 17], -E[D(G(z))]: linear, with no margin."""
+    return -fake_logits.mean()

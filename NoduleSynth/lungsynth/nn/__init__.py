@@ -1,0 +1,1 @@
+"""Blocks of networks used by two or more systems."""
