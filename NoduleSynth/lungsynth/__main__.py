@@ -1,0 +1,16 @@
+"""``python -m lungsynth``: the same as the ``lungsynth`` command."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and leave with its exit status."""
+    try:
+        from lungsynth.cli.app import run
+    except KeyboardInterrupt:  # Ctrl-C before the command line has taken over the signals
+        sys.exit(130)
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""``lungsynth insert``: nodules into a CT of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lungsynth.cli.insertion import Targets, insert_and_write, load, summary
+from lungsynth.cli.options import (
+    MASK_SUFFIXES,
+    VOLUME_SUFFIXES,
+    BankOption,
+    Device,
+    DeviceOption,
+    ProgressOption,
+    RandomSeedOption,
+    Site,
+    SynthesizerOption,
+    WeightsOption,
+)
+from lungsynth.cli.outputs import check_distinct, check_output
+from lungsynth.cli.progress import ProgressMode, Reporter
+from lungsynth.core.errors import LungSynthError
+from lungsynth.core.nodule import (
+    Attenuation,
+    Malignancy,
+    NodulePopulation,
+    NoduleSpec,
+    Seed,
+    draw_nodule,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lungsynth.core.volume import Volume
+
+DEFAULT_DIAMETER_MM = 10.0
+MOST_AUTO = 1000
+
+
+def insert(
+    input_path: Annotated[
+        Path, typer.Option("--input", help="CT: DICOM folder, .dcm, .nii(.gz), .nrrd, .mha, .mhd.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", help="CT with nodules: .nii(.gz), .nrrd, .mha, .mhd.")
+    ],
+    seed_ras: Annotated[
+        list[str] | None,
+        typer.Option("--seed-ras", metavar="R,A,S", help="Centre in RAS mm; may be repeated."),
+    ] = None,
+    seeds: Annotated[
+        Path | None, typer.Option("--seeds", help="Seeds: .csv, or Slicer's .mrk.json.")
+    ] = None,
+    auto: Annotated[
+        int | None,
+        typer.Option("--auto", metavar="N", min=1, max=MOST_AUTO, help="Find N places itself."),
+    ] = None,
+    site: Annotated[Site, typer.Option("--site", help="Where --auto looks.")] = Site.PARENCHYMA,
+    synthesizer: SynthesizerOption = "mcgan",
+    diameter_mm: Annotated[
+        float | None,
+        typer.Option("--diameter-mm", help="Diameter; 10, or drawn from 5 to 25 with --auto."),
+    ] = None,
+    attenuation: Annotated[
+        Attenuation | None,
+        typer.Option("--attenuation", help="Kind; solid, or drawn with --auto."),
+    ] = None,
+    malignancy: Annotated[
+        Malignancy | None, typer.Option("--malignancy", help="What a reader would call it.")
+    ] = None,
+    random_seed: RandomSeedOption = 0,
+    mask: Annotated[
+        Path | None, typer.Option("--mask", help="Nodule mask: .seg.nrrd, .nrrd, .nii(.gz).")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Asked and measured: .json.")
+    ] = None,
+    preview: Annotated[
+        Path | None, typer.Option("--preview", help="Picture, before and after: .png.")
+    ] = None,
+    device: DeviceOption = Device.AUTO,
+    weights: WeightsOption = None,
+    bank: BankOption = None,
+    progress: ProgressOption = ProgressMode.AUTO,
+) -> None:
+    """Put nodules into a chest CT; the input is never changed."""
+    if sum(bool(given) for given in (seed_ras, seeds, auto)) != 1:
+        msg = "give the places by exactly one of --seed-ras, --seeds and --auto"
+        raise LungSynthError(msg)
+    default = NoduleSpec(
+        DEFAULT_DIAMETER_MM if diameter_mm is None else diameter_mm,
+        attenuation or Attenuation.SOLID,
+        malignancy,
+    )
+    targets = Targets(output, mask, report, preview)
+    _check_targets(targets, input_path)
+    rng = _rng(random_seed)
+    # what needs no volume is checked before one is read
+    listed = _listed_seeds(seed_ras, seeds, default, random_seed)
+
+    with Reporter(progress) as reporter:
+        from lungsynth.io.reading import read_ct
+
+        reporter.stage("reading")
+        volume = read_ct(input_path)
+        model = load(synthesizer, device=device, weights=weights, bank=bank, reporter=reporter)
+        if auto:
+            fixed = {
+                "diameter_mm": diameter_mm,
+                "attenuation": attenuation,
+                "malignancy": malignancy,
+            }
+            reporter.stage("finding places")
+            listed = _proposed_seeds(volume, auto, site, fixed, rng)
+        insertions = insert_and_write(
+            volume, listed, model, targets, input_path=input_path, reporter=reporter
+        )
+        files = {name: str(path) for name, path in targets.named().items()}
+        within = sum(insertion.within_tolerance for insertion in insertions)
+        reporter.done(
+            summary(insertions, targets),
+            insertions=len(insertions),
+            within_tolerance=within,
+            **files,
+        )
+
+
+def _check_targets(targets: Targets, input_path: Path) -> None:
+    options = {
+        "volume": ("--output", VOLUME_SUFFIXES),
+        "mask": ("--mask", MASK_SUFFIXES),
+        "report": ("--report", (".json",)),
+        "preview": ("--preview", (".png",)),
+    }
+    named = targets.named()
+    for name, path in named.items():
+        option, suffixes = options[name]
+        check_output(option, path, suffixes, input_path)
+    check_distinct({options[name][0]: path for name, path in named.items()})
+
+
+def _rng(*entropy: int) -> np.random.Generator:
+    import numpy as np
+
+    return np.random.default_rng(entropy)
+
+
+def _listed_seeds(
+    texts: Sequence[str] | None, path: Path | None, default: NoduleSpec, random_seed: int
+) -> list[Seed]:
+    """Return the seeds that the user gave, each with a latent seed of its own."""
+    if path is not None:
+        from lungsynth.io.seeds import read_seeds
+
+        seeds = read_seeds(path, default)
+    else:
+        seeds = [
+            Seed(parse_ras(text), default, name=str(number))
+            for number, text in enumerate(texts or (), start=1)
+        ]
+    return [
+        # 0 is what stands in a spec that nobody gave a latent seed
+        seed
+        if seed.spec.latent_seed
+        else replace(
+            seed, spec=replace(seed.spec, latent_seed=draw_latent_seed(random_seed, index))
+        )
+        for index, seed in enumerate(seeds)
+    ]
+
+
+def draw_latent_seed(random_seed: int, index: int) -> int:
+    """Draw the latent seed of the seed of that index; never 0."""
+    return int(_rng(random_seed, index).integers(1, 2**31))
+
+
+def parse_ras(text: str) -> tuple[float, float, float]:
+    """Return the three numbers of "R,A,S".
+
+    Raises:
+        LungSynthError: If it is not three finite numbers.
+    """
+    try:
+        right, anterior, superior = (float(part) for part in text.split(","))
+    except ValueError:
+        msg = f"--seed-ras '{text}': give three numbers in mm, R,A,S, such as -30,12.5,-80"
+        raise LungSynthError(msg) from None
+    return (right, anterior, superior)
+
+
+def _proposed_seeds(
+    volume: Volume,
+    count: int,
+    site: Site,
+    fixed: Mapping[str, object],
+    rng: np.random.Generator,
+) -> list[Seed]:
+    """Draw the nodules and find a place for each."""
+    from lungsynth.imaging.proposal import propose_seeds
+
+    population = NodulePopulation()
+    given = {name: value for name, value in fixed.items() if value is not None}
+    specs = [replace(draw_nodule(population, rng), **given) for _ in range(count)]  # type: ignore[arg-type]
+    return propose_seeds(volume, count, rng, population, site=site.value, specs=specs)

@@ -1,0 +1,49 @@
+"""Options that several commands share, and the words they allow."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lungsynth.cli.progress import ProgressMode
+
+VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+MASK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
+
+
+class Device(StrEnum):
+    """Where the network runs; auto means a usable GPU, or else the CPU."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Site(StrEnum):
+    """Where in the lungs --auto puts nodules."""
+
+    PARENCHYMA = "parenchyma"
+    JUXTA_PLEURAL = "juxta-pleural"
+    JUXTA_VASCULAR = "juxta-vascular"
+
+
+SynthesizerOption = Annotated[
+    str, typer.Option("--synthesizer", help="Which one; see 'lungsynth models list'.")
+]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where the network runs.")]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", help="Weights (.safetensors) in place of the shipped.")
+]
+BankOption = Annotated[
+    Path | None, typer.Option("--bank", help="Folder of real nodules, for copy-paste.")
+]
+RandomSeedOption = Annotated[
+    int, typer.Option("--random-seed", min=0, help="All that is drawn follows from it.")
+]
+ProgressOption = Annotated[
+    ProgressMode,
+    typer.Option("--progress", help="A bar on a terminal, JSON lines on stdout, or nothing."),
+]
