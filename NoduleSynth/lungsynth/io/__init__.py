@@ -1,0 +1,1 @@
+"""Files in and out: CT volumes, masks, seeds, reports and previews."""
