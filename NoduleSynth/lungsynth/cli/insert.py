@@ -155,29 +155,23 @@ def _listed_seeds(
     texts: Sequence[str] | None, path: Path | None, default: NoduleSpec, random_seed: int
 ) -> list[Seed]:
     """Return the seeds that the user gave, each with a latent seed of its own."""
+
+    def spec(index: int) -> NoduleSpec:
+        return replace(default, latent_seed=draw_latent_seed(random_seed, index))
+
     if path is not None:
         from lungsynth.io.seeds import read_seeds
 
-        seeds = read_seeds(path, default)
-    else:
-        seeds = [
-            Seed(parse_ras(text), default, name=str(number))
-            for number, text in enumerate(texts or (), start=1)
-        ]
+        return read_seeds(path, spec(0))  # which counts on from the latent seed for each row
     return [
-        # 0 is what stands in a spec that nobody gave a latent seed
-        seed
-        if seed.spec.latent_seed
-        else replace(
-            seed, spec=replace(seed.spec, latent_seed=draw_latent_seed(random_seed, index))
-        )
-        for index, seed in enumerate(seeds)
+        Seed(parse_ras(text), spec(index), name=str(index + 1))
+        for index, text in enumerate(texts or ())
     ]
 
 
 def draw_latent_seed(random_seed: int, index: int) -> int:
-    """Draw the latent seed of the seed of that index; never 0."""
-    return int(_rng(random_seed, index).integers(1, 2**31))
+    """Draw the latent seed of the seed of that index."""
+    return int(_rng(random_seed, index).integers(2**31))
 
 
 def parse_ras(text: str) -> tuple[float, float, float]:

@@ -77,12 +77,11 @@ def insert_and_write(
     Raises:
         LungSynthError: If a seed can't be used or a file can't be written.
     """
-    from lungsynth.imaging.insertion import check_seeds, insert
+    from lungsynth.imaging.insertion import insert
     from lungsynth.io.preview import write_preview
     from lungsynth.io.report import insertion_report, write_report
     from lungsynth.io.writing import write_mask, write_volume
 
-    check_seeds(volume, seeds, synthesizer)
     result = insert(volume, seeds, synthesizer, on_progress=reporter.stage("inserting"))
     report = insertion_report(
         insertions=result.insertions,

@@ -105,6 +105,8 @@ class Outputs:
         try:
             if kind is None:
                 self._move()
+        except OSError as moving:
+            raise _mendable(self._blamed(moving), moving) from None
         finally:
             for folder in self._folders.values():
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,99 @@
+"""What holds for every command."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import SimpleITK as sitk
+
+import lungsynth as package
+from lungsynth.synthesizers import SYNTHESIZERS
+
+
+def test_the_version_is_printed(lungsynth):
+    outcome = lungsynth("--version")
+
+    assert (outcome.status, outcome.out) == (0, f"{package.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--help"],
+        ["insert", "--help"],
+        ["demo", "-h"],
+        ["train", "--help"],
+        ["evaluate", "--help"],
+        ["models", "--help"],
+    ],
+)
+def test_help_is_shown(lungsynth, arguments):
+    outcome = lungsynth(*arguments)
+
+    assert outcome.status == 0
+    assert "Usage" in outcome.out
+    assert outcome.err == ""
+
+
+def test_the_command_line_starts_without_torch():
+    """Help that takes seconds is no help."""
+    script = (
+        "import sys; from lungsynth.cli.app import run; run(['insert', '--help']); "
+        "sys.exit('torch' in sys.modules or 'SimpleITK' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_models_are_listed(lungsynth):
+    outcome = lungsynth("models", "list")
+
+    assert outcome.status == 0
+    assert [line.split()[0] for line in outcome.out.splitlines()] == sorted(SYNTHESIZERS)
+    rows = json.loads(lungsynth("models", "list", "--json").out)
+    assert [row["name"] for row in rows] == sorted(SYNTHESIZERS)
+
+
+def test_a_model_without_card_says_so(lungsynth):
+    outcome = lungsynth("models", "show", "procedural")
+
+    assert outcome.status == 0
+    assert "no card" in outcome.out
+
+
+def test_an_unknown_model_is_named(lungsynth):
+    outcome = lungsynth("models", "show", "magic")
+
+    assert outcome.status == 2
+    assert outcome.err.startswith("lungsynth: unknown synthesizer 'magic'; there are ")
+
+
+def test_the_demo_leaves_its_five_files(lungsynth, awkward_path):
+    folder = awkward_path / "new" / "demo"
+    outcome = lungsynth("demo", "--output", folder, "--synthesizer", "procedural")
+
+    assert outcome.status == 0, outcome.err
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "phantom.nrrd",
+        "phantom_with_nodules.nrrd",
+        "nodules.seg.nrrd",
+        "report.json",
+        "preview.png",
+    }
+    assert outcome.out.splitlines()[-1] == f"Look at the picture: {folder / 'preview.png'}"
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    sizes = [insertion["asked"]["diameter_mm"] for insertion in report["insertions"]]
+    assert sizes == [12, 8, 16]
+    preview = sitk.ReadImage(str(folder / "preview.png"))
+    assert min(preview.GetSize()) > 200
+
+
+def test_a_demo_that_cannot_be_written_is_refused(lungsynth, tmp_path):
+    (tmp_path / "file").write_text("x")
+    outcome = lungsynth("demo", "--output", tmp_path / "file" / "demo")
+
+    assert outcome.status == 2
+    assert outcome.err.startswith(f"lungsynth: --output {tmp_path / 'file' / 'demo'}: can't make")
