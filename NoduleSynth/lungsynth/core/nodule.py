@@ -29,6 +29,14 @@ class Malignancy(StrEnum):
     MALIGNANT = "malignant"
 
 
+ATTENUATION_HU_RANGE: dict[Attenuation, tuple[float, float]] = {
+    Attenuation.SOLID: (-537.0, 99.0),
+    Attenuation.PART_SOLID: (-661.0, -220.0),
+    Attenuation.GROUND_GLASS: (-799.0, -534.0),
+}
+"""Mean HU inside the mask, 5th to 95th percentile of the real training nodules of each class."""
+
+
 @dataclass(frozen=True)
 class NoduleSpec:
     """One nodule, fully decided: the same spec in the same place gives the same voxels.

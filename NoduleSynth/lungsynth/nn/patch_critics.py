@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 from torch.nn.utils.parametrizations import spectral_norm
+
+
+class ScaledLeakyReLU(nn.Module):
+    """Leaky rectifier times sqrt(2): under spectral normalisation alone, logits fade with depth."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features of any shape."""
+        return leaky_relu(features, 0.2) * math.sqrt(2)
 
 
 class PatchCritic(nn.Module):
@@ -25,9 +35,9 @@ class PatchCritic(nn.Module):
         first = channels[0] // 2 if fine else 1
         layers: list[nn.Module] = []
         if fine:
-            layers += [spectral_norm(nn.Conv3d(1, first, 3, padding=1)), nn.LeakyReLU(0.2)]
+            layers += [spectral_norm(nn.Conv3d(1, first, 3, padding=1)), ScaledLeakyReLU()]
         for a, b in zip((first, *channels), channels, strict=False):
-            layers += [spectral_norm(nn.Conv3d(a, b, 4, 2, 1)), nn.LeakyReLU(0.2)]
+            layers += [spectral_norm(nn.Conv3d(a, b, 4, 2, 1)), ScaledLeakyReLU()]
         self.trunk = nn.Sequential(*layers)
         self.logits = spectral_norm(nn.Conv3d(channels[-1], 1, 3, padding=1))
         self.project = (

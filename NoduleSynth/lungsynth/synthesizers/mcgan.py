@@ -15,22 +15,34 @@ also told by how much it missed the diameter and density asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lungsynth.core.contracts import BOX_VOXELS, GRID_VOXELS
-from lungsynth.core.nodule import Attenuation
-from lungsynth.nn.centre_unet import LAYER_NOISE_SIDES, CentreSegmenter, CentreUNet
+from lungsynth.core.contracts import BOX_VOXELS, GRID_VOXELS, Inpainting
+from lungsynth.core.errors import LungSynthError
+from lungsynth.core.nodule import ATTENUATION_HU_RANGE, Attenuation, NoduleSpec
+from lungsynth.imaging.voi import box_taper
+from lungsynth.nn.centre_unet import LAYER_NOISE_SIDES, CentreSegmenter, CentreUNet, central
+from lungsynth.nn.device import choose_device
 from lungsynth.nn.patch_critics import PatchCritic
+from lungsynth.nn.weights import load_weights, save_weights, shipped_weights
 
 ATTENUATIONS = tuple(Attenuation)
 CONDITION_FEATURES = 9
 SIZE_CLASSES_MM = (10.0, 20.0)  # small, medium, large [1, 6.2.1]
 HU_CENTRE, HU_SCALE = -400.0, 600.0
+WEIGHTS_FILE = "mcgan.safetensors"
+DENSITY_BY_LOG2_DIAMETER = {
+    Attenuation.SOLID: (-272.0, 84.0, 150.0),
+    Attenuation.PART_SOLID: (-454.0, 47.0, 130.0),
+    Attenuation.GROUND_GLASS: (-675.0, 2.0, 75.0),
+}
+"""Mean HU inside the mask of the real training nodules: at 8 mm, per doubling, deviation (ours)."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class MCGANConfig:
     box_margin_mm: float = 3.0
     batch_size: int = 8
     generator_learning_rate: float = 2e-4  # [1]
-    critic_learning_rate: float = 2e-4  # [1]
+    critic_learning_rate: float = 5e-4
     segmenter_learning_rate: float = 1e-3
     adam_beta1: float = 0.0
     l1_weight_start: float = 10.0
@@ -75,6 +87,11 @@ class Noise:
     box: Tensor  # (B, 1, 32, 32, 32), U[-0.5, 0.5] [1]
     latent: Tensor  # (B, L), N(0, 1)
     layers: tuple[Tensor, ...]  # (B, 1, s, s, s) for each s in LAYER_NOISE_SIDES, N(0, 1)
+
+    def to(self, device: torch.device) -> Noise:
+        """Return the same noise on a device."""
+        layers = tuple(layer.to(device) for layer in self.layers)
+        return Noise(self.box.to(device), self.latent.to(device), layers)
 
 
 def draw_noise(latent_features: int, seeds: Sequence[int]) -> Noise:
@@ -128,23 +145,24 @@ class MCGANNetworks(nn.Module):
 
     def __init__(self, config: MCGANConfig) -> None:
         super().__init__()
-        from lungsynth.imaging.voi import box_taper
-
         self.config = config
         self.generator = CentreUNet(2, config.width, CONDITION_FEATURES, config.latent_features)
         self.segmenter = CentreSegmenter(config.segmenter_width)
         taper = torch.from_numpy(box_taper(config.taper_voxels))
         self.register_buffer("taper", taper[None, None], persistent=False)
 
-    def fill(self, cube: Tensor, condition: Tensor, noise: Noise) -> Tensor:
-        """Return the change of the centre (B, 1, 32, 32, 32): tapered, in the networks' range."""
+    def paint(self, cube: Tensor, condition: Tensor, noise: Noise) -> Tensor:
+        """Return the new centre (B, 1, 32, 32, 32) of cubes (B, 1, 64, 64, 64), before the taper."""
         margin = (GRID_VOXELS - BOX_VOXELS) // 2
         weight = nn.functional.pad(self.taper, [margin] * 6)
         hidden = cube * (1 - weight) + nn.functional.pad(noise.box, [margin] * 6) * weight
         given = torch.cat([hidden, weight.expand_as(hidden)], dim=1)
-        filled = self.generator(given, condition, noise.latent, noise.layers)
-        old = cube[..., margin:-margin, margin:-margin, margin:-margin]
-        return self.taper * (filled.float() - old)
+        painted: Tensor = self.generator(given, condition, noise.latent, noise.layers)
+        return painted.float()
+
+    def change(self, cube: Tensor, painted: Tensor) -> Tensor:
+        """Return by how much the centre changes: nothing at its faces."""
+        return self.taper * (painted - central(cube, BOX_VOXELS))
 
 
 def through_voxels(change: Tensor, round_trip: Sequence[Tensor]) -> Tensor:
@@ -176,3 +194,105 @@ class Critics(nn.Module):
         around = cube[..., 8:-8, 8:-8, 8:-8]
         centre = cube[..., 16:-16, 16:-16, 16:-16]
         return self.context(around), self.nodule(centre, condition)
+
+
+def draw_mean_hu(spec: NoduleSpec) -> float:
+    """Draw the density of a nodule from its latent seed.
+
+    The middle of the class's real range rises with size (partial volume darkens small nodules);
+    the spread is a normal one, kept off the range's ends.
+    """
+    low, high = ATTENUATION_HU_RANGE[spec.attenuation]
+    rng = np.random.default_rng((spec.latent_seed, 1))
+    intercept, slope, deviation = DENSITY_BY_LOG2_DIAMETER[spec.attenuation]
+    drawn = rng.normal(intercept + slope * np.log2(spec.diameter_mm / 8), deviation)
+    tenth = (high - low) / 10
+    return float(np.clip(drawn, low + tenth, high - tenth))
+
+
+class MCGAN:
+    """The synthesizer: a generator and a segmenter with weights.
+
+    Args:
+        networks: With their weights, in evaluation mode.
+        device: Where they run.
+        weights_sha256: Of the weights file.
+    """
+
+    name = "mcgan"
+
+    def __init__(
+        self, networks: MCGANNetworks, device: torch.device, weights_sha256: str | None
+    ) -> None:
+        self.config = networks.config
+        self.networks = networks.eval().to(device, memory_format=torch.channels_last_3d)
+        self.device = str(device)
+        self.weights_sha256 = weights_sha256
+
+    @classmethod
+    def load(cls, *, weights: Path | None, device: str, bank: Path | None) -> MCGAN:  # noqa: ARG003 - one signature for all
+        """Read weights, those that ship by default.
+
+        Raises:
+            LungSynthError: If the weights or the device cannot be used.
+        """
+        target = choose_device(device)
+        path = weights or shipped_weights(WEIGHTS_FILE)
+        stored = load_weights(path, "mcgan")
+        try:
+            networks = MCGANNetworks(MCGANConfig(**stored.config))  # type: ignore[arg-type]
+            networks.load_state_dict(stored.tensors)
+        except (TypeError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            msg = f"{path}: the weights do not fit the networks of this version ({reason})"
+            raise LungSynthError(msg) from None
+        return cls(networks, target, stored.sha256)
+
+    def save(self, path: Path) -> None:
+        """Write the weights with their configuration."""
+        save_weights(path, "mcgan", asdict(self.config), self.networks.state_dict())
+
+    def box_mm(self, diameter_mm: float) -> float:
+        """Return the side of the box in mm."""
+        return self.config.box_mm(diameter_mm)
+
+    @torch.inference_mode()
+    def inpaint(
+        self,
+        context_hu: NDArray[np.float32],
+        specs: Sequence[NoduleSpec],
+        box_mm: Sequence[float],
+    ) -> Inpainting:
+        """Fill the centres; see ``CtSynthesizer.inpaint``.
+
+        Items go through the network one by one: convolutions add up in another order in a batch,
+        and the same spec must give the same voxels in whatever batch it comes.
+        """
+        filled = [
+            self._inpaint_one(cube, spec, side)
+            for cube, spec, side in zip(context_hu, specs, box_mm, strict=True)
+        ]
+        return Inpainting(hu=np.stack([f[0] for f in filled]), mask=np.stack([f[1] for f in filled]))
+
+    def _inpaint_one(
+        self, cube_hu: NDArray[np.float32], spec: NoduleSpec, box_mm: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        device = torch.device(self.device)
+        cube = normalise(torch.from_numpy(cube_hu)[None, None]).to(device)
+        # A box that calibration rescaled is, to the network, the box of a nodule as much smaller
+        # or larger: the fill stays what it was, and the nodule follows the box.
+        condition = condition_vector(
+            np.array([spec.diameter_mm]),
+            np.array([ATTENUATIONS.index(spec.attenuation)]),
+            np.array([draw_mean_hu(spec)]),
+            np.array([self.box_mm(spec.diameter_mm)]),
+        ).to(device)
+        noise = draw_noise(self.config.latent_features, [spec.latent_seed]).to(device)
+        cube = cube.contiguous(memory_format=torch.channels_last_3d)
+        painted = self.networks.paint(cube, condition, noise)
+        centre = central(cube, BOX_VOXELS) + self.networks.change(cube, painted)
+        mask = self.networks.segmenter(centre).sigmoid()
+        return (
+            denormalise(painted)[0, 0].float().cpu().numpy(),
+            mask[0, 0].float().cpu().numpy(),
+        )

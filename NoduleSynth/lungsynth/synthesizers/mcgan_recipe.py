@@ -66,7 +66,7 @@ class MCGANRecipe:
         with self.fabric.autocast():
             losses = self._update(batch, seeds)
         self._update_average()
-        return {name: float(value) for name, value in losses.items()}
+        return {name: float(value.detach()) for name, value in losses.items()}
 
     def _update(self, batch: VoiBatch, seeds: list[int]) -> dict[str, Tensor]:
         device, config = self.fabric.device, self.config
@@ -77,8 +77,9 @@ class MCGANRecipe:
         condition = condition_vector(
             batch.diameter_mm, batch.attenuation, batch.mean_hu, batch.box_mm
         ).to(device)
-        noise = draw_noise(config.latent_features, seeds)
-        change = self.networks.fill(cube, condition, noise)
+        noise = draw_noise(config.latent_features, seeds).to(device)
+        painted = self.networks.paint(cube, condition, noise)
+        change = self.networks.change(cube, painted)
         with torch.autocast(device.type, enabled=False):
             fake = cube + through_voxels(change, trip)
 

@@ -1,0 +1,37 @@
+"""Synthesizers of nodules in CT, one file for each system, and the table of them.
+
+The table holds strings, so that it can be listed before torch is installed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lungsynth.core.contracts import CtSynthesizer
+from lungsynth.core.registry import resolve
+
+SYNTHESIZERS: dict[str, str] = {
+    "copy-paste": "lungsynth.synthesizers.copy_paste:CopyPaste",
+    "mcgan": "lungsynth.synthesizers.mcgan:MCGAN",
+    "procedural": "lungsynth.synthesizers.procedural:Procedural",
+}
+
+
+def load_synthesizer(
+    name: str, *, weights: Path | None = None, device: str = "auto", bank: Path | None = None
+) -> CtSynthesizer:
+    """Return a synthesizer that is ready to work.
+
+    Args:
+        name: A name in ``SYNTHESIZERS``.
+        weights: Weights file; None takes those that ship. Refused where there are none to load.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        bank: Folder of real nodules, for ``copy-paste``.
+
+    Raises:
+        LungSynthError: If there is no such synthesizer, or what it needs is missing or broken.
+    """
+    synthesizer: CtSynthesizer = resolve(SYNTHESIZERS, name).load(
+        weights=weights, device=device, bank=bank
+    )
+    return synthesizer
