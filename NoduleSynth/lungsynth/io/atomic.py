@@ -11,6 +11,13 @@ from pathlib import Path
 
 from lungsynth.core.errors import LungSynthError
 
+_PREFIX = ".lungsynth-"
+
+
+def shown(path: Path) -> Path:
+    """Return ``path`` as the user knows it: without a temporary folder that it lies in."""
+    return path.parent.parent / path.name if path.parent.name.startswith(_PREFIX) else path
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -29,27 +36,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     if path.is_dir():
-        msg = f"cannot write {path}: it is a folder; a file name is needed"
+        msg = f"cannot write {shown(path)}: it is a folder; a file name is needed"
         raise LungSynthError(msg)
     if not path.parent.is_dir():
-        msg = f"cannot write {path}: there is no folder {path.parent}"
+        msg = f"cannot write {shown(path)}: there is no folder {path.parent}"
         raise LungSynthError(msg)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".lungsynth-", dir=path.parent))
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
     except OSError as error:
-        msg = f"cannot write {path}: {error.strerror or error}"
+        msg = f"cannot write {shown(path)}: {error.strerror or error}"
         raise LungSynthError(msg) from error
     try:
         yield folder / path.name
         # Side files first: once the named file is there, all that it refers to is there.
         written = sorted(folder.iterdir(), key=lambda file: file.name == path.name)
         if not written or written[-1].name != path.name:
-            msg = f"cannot write {path}: nothing was written"
+            msg = f"cannot write {shown(path)}: nothing was written"
             raise LungSynthError(msg)
         for file in written:
-            os.replace(file, path.parent / file.name)
+            file.replace(path.parent / file.name)
     except OSError as error:
-        msg = f"cannot write {path}: {error.strerror or error}"
+        msg = f"cannot write {shown(path)}: {error.strerror or error}"
         raise LungSynthError(msg) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -110,7 +110,9 @@ def read_file(path: Path) -> Volume:
         msg = f"{path}: no DICOM image"
         raise LungSynthError(msg)
     if int(header.get("NumberOfFrames") or 1) < 2:
-        msg = f"{path}: a 2-D image (one slice); a CT volume is needed: name the folder of the series"
+        msg = (
+            f"{path}: a 2-D image (one slice); a CT volume is needed: name the folder of the series"
+        )
         raise LungSynthError(msg)
     return _read_series([(path, header)], str(path))
 
@@ -222,14 +224,15 @@ def _find(groups: Sequence[Dataset], sequence: str, name: str) -> Any:  # noqa: 
     return None
 
 
-def _arrange(
-    slices: Sequence[_Slice], source: str
-) -> tuple[list[_Slice], NDArray[np.float64]]:
+def _arrange(slices: Sequence[_Slice], source: str) -> tuple[list[_Slice], NDArray[np.float64]]:
     """Sort slices along their normal and return them with the IJK-to-LPS matrix."""
     first = slices[0]
     for other in slices[1:]:
         if np.abs(other.orientation - first.orientation).max() > 1e-3:
-            msg = f"{source}: slices differ in orientation ({first} and {other}); a CT volume needs one"
+            msg = (
+                f"{source}: slices differ in orientation ({first} and {other}); "
+                "a CT volume needs one"
+            )
             raise LungSynthError(msg)
         if other.size != first.size or not np.allclose(other.spacing, first.spacing, rtol=1e-3):
             msg = f"{source}: slices differ in size or pixel spacing ({first} and {other})"
@@ -258,7 +261,8 @@ def _check_steps(ordered: Sequence[_Slice], at_mm: NDArray[np.float64], source: 
     gaps = [n for n, step in enumerate(steps) if step > 1.5 * usual]
     if gaps:
         places = [
-            f"between {ordered[n]} at {at_mm[n]:.2f} mm and {ordered[n + 1]} at {at_mm[n + 1]:.2f} mm"
+            f"between {ordered[n]} at {at_mm[n]:.2f} mm "
+            f"and {ordered[n + 1]} at {at_mm[n + 1]:.2f} mm"
             for n in gaps[:_LISTED]
         ]
         msg = f"{source}: missing slice: {'; '.join(places)} (spacing elsewhere {usual:.2f} mm)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ LEAST_AIR = 1e-3
 """The real chest CTs at hand have 25 % and more; a crop around the heart still has this."""
 
 
-def check_hounsfield(voxels: NDArray[np.generic], source: str) -> None:
+def check_hounsfield(voxels: NDArray[Any], source: str) -> None:
     """Raise unless ``voxels`` can be a chest CT in HU.
 
     Args:
@@ -48,9 +50,9 @@ def check_hounsfield(voxels: NDArray[np.generic], source: str) -> None:
         raise LungSynthError(msg)
 
 
-def _guess(sample: NDArray[np.generic], low: float, high: float) -> str:
+def _guess(sample: NDArray[Any], low: float, high: float) -> str:
     """Say what the values look like instead, if that can be told."""
-    if -1 <= low and high <= 1:
+    if low >= -1 and high <= 1:
         return "; they look scaled to 0..1 or -1..1"
     if low >= 0 and high <= 255:
         return "; they look like 8-bit grey levels"

@@ -86,7 +86,7 @@ def ijk_to_ras_of(geometry: Any) -> NDArray[np.float64]:  # noqa: ANN401 - an Im
     return np.asarray(LPS_TO_RAS @ matrix)
 
 
-def place_image(image: sitk.Image, ijk_to_ras: NDArray[np.float64]) -> None:
+def place_image(image: Any, ijk_to_ras: NDArray[np.float64]) -> None:  # noqa: ANN401 - untyped
     """Give ``image`` the geometry of ``ijk_to_ras``.
 
     Raises:

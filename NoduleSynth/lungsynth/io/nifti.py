@@ -82,7 +82,9 @@ def read_header(path: Path) -> NiftiHeader:
     dim = struct.unpack_from(order + "8h", raw, 40)
     code = struct.unpack_from(order + "h", raw, 70)[0]
     if code not in _DTYPES:
-        msg = f"{path}: voxels are vectors, colours or complex (datatype {code}); a CT has one value"
+        msg = (
+            f"{path}: voxels are vectors, colours or complex (datatype {code}); a CT has one value"
+        )
         raise LungSynthError(msg)
     offset, slope, intercept = struct.unpack_from(order + "3f", raw, 108)
     if not math.isfinite(slope) or slope == 0 or not math.isfinite(intercept):
@@ -116,7 +118,7 @@ def read_voxels(path: Path, header: NiftiHeader) -> NDArray[np.generic]:
         LungSynthError: If the file ends too early or its checksum is wrong.
     """
     voxels = np.empty(header.shape[:3][::-1], header.dtype)
-    buffer = memoryview(voxels.reshape(-1).view(np.uint8))
+    buffer = voxels.reshape(-1).view(np.uint8).data
     filled = 0
     try:
         with _open(path) as file:
@@ -145,10 +147,10 @@ def _scaled(voxels: NDArray[np.generic], slope: float, intercept: float) -> NDAr
     """Apply slope and intercept; the result stays int16 or int32 where that is exact."""
     if slope == 1 and intercept == 0:
         return voxels
-    whole = voxels.dtype.kind in "iu" and slope.is_integer() and intercept.is_integer()
     low, high = sorted(float(x) * slope + intercept for x in (voxels.min(), voxels.max()))
-    if whole and -(2**31) <= low and high < 2**31:
-        kind = np.int16 if -(2**15) <= low and high < 2**15 else np.int32
+    whole = voxels.dtype.kind in "iu" and slope.is_integer() and intercept.is_integer()
+    if whole and max(-low, high) < 2**31:
+        kind = np.int16 if max(-low, high) < 2**15 else np.int32
         scaled = np.empty(voxels.shape, kind)
         for old, new in zip(voxels, scaled, strict=True):
             new[:] = old.astype(np.int64) * int(slope) + int(intercept)
@@ -178,7 +180,9 @@ def patch_header(
         file.write(struct.pack(order + "12f", *ijk_to_ras[:3].ravel()))
         texts = dict(header)
         earlier = texts.get("descrip", "")
-        texts["descrip"] = description if earlier in ("", description) else f"{description}; {earlier}"
+        texts["descrip"] = (
+            description if earlier in ("", description) else f"{description}; {earlier}"
+        )
         for name, (at, size) in _TEXTS.items():
             # cut between characters, and leave room for the closing zero
             data = texts.get(name, "").encode()[: size - 1].decode(errors="ignore").encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -92,8 +93,9 @@ def _read_nifti(path: Path) -> Volume:
 def _read_itk(path: Path) -> Volume:
     _check_spacing(path, _text_spacing(path))
     reader = _header_reader(path)
-    if reader.GetNumberOfComponents() != 1:
-        msg = f"{path}: {reader.GetNumberOfComponents()} values a voxel; a CT has one (no RGB or vector)"
+    count = reader.GetNumberOfComponents()
+    if count != 1:
+        msg = f"{path}: {count} values a voxel (RGB or vector); a CT has one"
         raise LungSynthError(msg)
     _check_shape(path, reader.GetSize())
     matrix = ijk_to_ras_of(reader)
@@ -113,9 +115,9 @@ def _read_itk(path: Path) -> Volume:
     return Volume(_real_scalars(path, array_of(image)), matrix, header)
 
 
-def _header_reader(path: Path) -> sitk.ImageFileReader:
+def _header_reader(path: Path) -> Any:  # noqa: ANN401 - SimpleITK has no types
     """Return a reader that has read the header."""
-    reader = sitk.ImageFileReader()
+    reader: Any = sitk.ImageFileReader()  # type: ignore[no-untyped-call]
     reader.SetFileName(str(path))
     try:
         with quiet_stderr():
@@ -131,7 +133,7 @@ def _header_reader(path: Path) -> sitk.ImageFileReader:
     return reader
 
 
-def _text(reader: sitk.ImageFileReader, key: str) -> str:
+def _text(reader: Any, key: str) -> str:  # noqa: ANN401 - as above
     value = str(reader.GetMetaData(key)).strip()
     return "" if "UNKNOWN_PRINT_CHARACTERISTICS" in value else value
 

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,7 +18,7 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Insertion
 from lungsynth.core.volume import Volume
 from lungsynth.io import nifti
-from lungsynth.io.atomic import atomic_path, check_output
+from lungsynth.io.atomic import atomic_path, check_output, shown
 from lungsynth.io.itk import place_image, quiet_stderr, reason
 from lungsynth.io.reading import VOLUME_SUFFIXES, volume_suffix
 from lungsynth.io.segments import label_map, segment_header
@@ -48,7 +49,7 @@ def write_volume(volume: Volume, path: Path) -> None:
     """
     suffix = volume_suffix(Path(path))
     if suffix not in VOLUME_SUFFIXES:
-        msg = f"cannot write {path}: the suffix must be one of {', '.join(VOLUME_SUFFIXES)}"
+        msg = f"cannot write {shown(path)}: the suffix must be one of {', '.join(VOLUME_SUFFIXES)}"
         raise LungSynthError(msg)
     _write(volume.voxels, volume.ijk_to_ras, {**volume.header, **SYNTHETIC}, Path(path))
 
@@ -67,14 +68,16 @@ def write_mask(insertions: Sequence[Insertion], like: Volume, path: Path) -> Non
     """
     suffix = volume_suffix(Path(path))
     if suffix not in MASK_SUFFIXES:
-        msg = f"cannot write {path}: the suffix must be one of {', '.join(MASK_SUFFIXES)}"
+        msg = f"cannot write {shown(path)}: the suffix must be one of {', '.join(MASK_SUFFIXES)}"
         raise LungSynthError(msg)
     labels = label_map(insertions, like.voxels.shape)
     header = dict(SYNTHETIC)
+    if suffix.startswith(".nii"):
+        codes = ("qform_code", "sform_code")
+        header |= {code: like.header[code] for code in codes if code in like.header}
     if suffix == ".seg.nrrd":
-        header |= segment_header(insertions)
-    codes = {key: like.header[key] for key in ("qform_code", "sform_code") if key in like.header}
-    _write(labels, like.ijk_to_ras, codes | header, Path(path))
+        header |= segment_header(insertions, labels.shape)
+    _write(labels, like.ijk_to_ras, header, Path(path))
 
 
 def _write(
@@ -84,7 +87,7 @@ def _write(
     path: Path,
 ) -> None:
     suffix = volume_suffix(path)
-    image = _image(voxels, path)
+    image: Any = _image(voxels, path)
     place_image(image, ijk_to_ras)
     if not suffix.startswith(".nii"):
         for key, value in header.items():
@@ -112,12 +115,12 @@ def _write(
 def _image(voxels: NDArray[np.generic], path: Path) -> sitk.Image:
     """Copy the array into an image."""
     if voxels.dtype == np.float16 or voxels.dtype.kind not in "iuf":
-        msg = f"cannot write {path}: voxels of type {voxels.dtype}; allowed are integers and floats"
+        msg = f"cannot write {shown(path)}: voxels of type {voxels.dtype}, not integers or floats"
         raise LungSynthError(msg)
     return sitk.GetImageFromArray(voxels.astype(voxels.dtype.newbyteorder("="), copy=False))
 
 
-def _write_plain(image: sitk.Image, file: Path, path: Path) -> None:
+def _write_plain(image: Any, file: Path, path: Path) -> None:  # noqa: ANN401 - untyped
     try:
         with quiet_stderr():
             sitk.WriteImage(image, str(file), useCompression=False)
@@ -133,11 +136,11 @@ def _failure(path: Path, why: str) -> LungSynthError:
     free = shutil.disk_usage(path.parent).free
     if free < _PIECE:
         why = f"no space left on the device ({free // 1024} KiB free)"
-    return LungSynthError(f"cannot write {path}: {why}")
+    return LungSynthError(f"cannot write {shown(path)}: {why}")
 
 
 def _gzip(source: Path, target: Path, *, header_end: int) -> None:
-    """Compress all of ``source`` after ``header_end``; append it to ``target``; remove ``source``."""
+    """Append what follows ``header_end`` in ``source`` to ``target``, gzipped; drop ``source``."""
     with source.open("rb") as plain, target.open("ab") as file:
         plain.seek(header_end)
         # no name and no time inside, so that the same volume gives the same bytes

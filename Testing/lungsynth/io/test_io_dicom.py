@@ -96,7 +96,7 @@ def test_slices_are_sorted_by_place_and_rescaled(awkward_path, order):
 def test_fractional_rescale_gives_float32(tmp_path):
     stored = stack()
 
-    def halve(number, one):
+    def halve(_number, one):
         one.RescaleSlope, one.RescaleIntercept = "0.5", "-1000.25"
 
     voxels = read_ct(save_series(tmp_path / "s", stored, change=halve)).voxels
@@ -134,7 +134,7 @@ def test_localizer_beside_the_slices_is_passed_over(tmp_path):
 
 
 def test_missing_slice_is_named_by_its_neighbours(tmp_path, capfd):
-    folder = save_series(tmp_path / "s", stack(), change=lambda n, one: n != 3)
+    folder = save_series(tmp_path / "s", stack(), change=lambda n, _: n != 3)
 
     message = refuse(folder, "missing slice", capfd)
 
@@ -184,10 +184,10 @@ def test_gantry_tilt_is_refused_with_its_angle(tmp_path, capfd):
 
 
 def test_other_modality_and_missing_geometry_are_refused(tmp_path, capfd):
-    def to_mr(number, one):
+    def to_mr(_number, one):
         one.Modality = "MR"
 
-    def unplaced(number, one):
+    def unplaced(_number, one):
         del one.ImagePositionPatient
 
     refuse(save_series(tmp_path / "m", stack(), change=to_mr), "modality MR; a CT is needed", capfd)
@@ -195,7 +195,7 @@ def test_other_modality_and_missing_geometry_are_refused(tmp_path, capfd):
 
 
 def test_zero_pixel_spacing_is_refused(tmp_path, capfd):
-    def flatten(number, one):
+    def flatten(_number, one):
         one.PixelSpacing = [0, 0.7]
 
     refuse(save_series(tmp_path / "s", stack(), change=flatten), "must be positive", capfd)
@@ -218,7 +218,7 @@ def test_one_slice_is_no_volume(tmp_path, capfd):
 
 
 def test_values_without_rescale_are_told_from_hounsfield_units(tmp_path, capfd):
-    def strip(number, one):
+    def strip(_number, one):
         del one.RescaleSlope, one.RescaleIntercept
 
     refuse(save_series(tmp_path / "s", stack(), change=strip), "offset of 1024", capfd)
@@ -252,7 +252,9 @@ def test_file_with_all_slices_is_read(tmp_path):
 
     np.testing.assert_array_equal(volume.voxels, stored[[1, 2, 0, 4, 5, 3]].astype(int) - 1024)
     expected = ORIGIN + STEP_MM * NORMAL * 5
-    np.testing.assert_allclose((volume.ijk_to_ras @ [0, 0, 5, 1])[:3] * [-1, -1, 1], expected, atol=1e-5)
+    np.testing.assert_allclose(
+        (volume.ijk_to_ras @ [0, 0, 5, 1])[:3] * [-1, -1, 1], expected, atol=1e-5
+    )
 
 
 def test_real_slices_agree_with_simpleitk_and_go_through_nrrd(shared_data, tmp_path):
@@ -270,4 +272,6 @@ def test_real_slices_agree_with_simpleitk_and_go_through_nrrd(shared_data, tmp_p
     stored = pydicom.dcmread(names[0])
     np.testing.assert_array_equal(volume.voxels[0], stored.pixel_array.astype(int) - 1024)
     write_volume(volume, tmp_path / "a.nrrd")
-    assert read_ct(tmp_path / "a.nrrd").header["DICOM_SeriesInstanceUID"] == stored.SeriesInstanceUID
+    assert (
+        read_ct(tmp_path / "a.nrrd").header["DICOM_SeriesInstanceUID"] == stored.SeriesInstanceUID
+    )

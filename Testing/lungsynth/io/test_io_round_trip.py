@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import nibabel
 import numpy as np
 import pytest
@@ -16,6 +14,10 @@ from lungsynth.io.writing import write_volume
 
 SUFFIXES = [".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"]
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 def rotation(x, y, z):
@@ -92,7 +94,9 @@ def test_nibabel_written_volume_is_read_at_its_place(tmp_path, flip):
     np.testing.assert_array_equal(again.voxels, volume.voxels)
 
 
-@pytest.mark.parametrize(("slope", "inter", "dtype"), [(1, -1024, np.int16), (0.5, -900, np.float32)])
+@pytest.mark.parametrize(
+    ("slope", "inter", "dtype"), [(1, -1024, np.int16), (0.5, -900, np.float32)]
+)
 def test_nifti_scaling_is_applied_and_stays_integer_where_exact(tmp_path, slope, inter, dtype):
     stored = np.arange(0, 4096, 17, dtype=np.uint16)[:240].reshape(6, 5, 8)
     image = nibabel.Nifti1Image(stored, np.eye(4))
@@ -151,7 +155,9 @@ def test_writing_twice_gives_the_same_bytes_and_one_mark(tmp_path):
 
 def test_single_trailing_axis_is_dropped(tmp_path):
     volume = oblique(np.int16)
-    nibabel.save(nibabel.Nifti1Image(volume.voxels.T[..., None], volume.ijk_to_ras), tmp_path / "a.nii")
+    nibabel.save(
+        nibabel.Nifti1Image(volume.voxels.T[..., None], volume.ijk_to_ras), tmp_path / "a.nii"
+    )
 
     again = read_ct(tmp_path / "a.nii")
 
@@ -174,7 +180,7 @@ def test_array_outlives_the_reader(tmp_path):
 def test_mhd_pair_stands_together(tmp_path):
     write_volume(oblique(np.int16), tmp_path / "a.mhd")
 
-    assert sorted(os.listdir(tmp_path)) == ["a.mhd", "a.raw"]
+    assert names(tmp_path) == ["a.mhd", "a.raw"]
 
 
 @pytest.mark.parametrize("name", ["out.dcm", "out", "out.png", "out.nii.zip"])
@@ -182,7 +188,7 @@ def test_other_suffix_is_refused_with_the_allowed_ones(tmp_path, name):
     with pytest.raises(LungSynthError, match=r"\.nii, \.nii\.gz, \.nrrd, \.mha, \.mhd"):
         write_volume(oblique(np.int16), tmp_path / name)
 
-    assert not os.listdir(tmp_path)
+    assert names(tmp_path) == []
 
 
 def test_sheared_geometry_is_refused(tmp_path):
@@ -193,10 +199,10 @@ def test_sheared_geometry_is_refused(tmp_path):
     with pytest.raises(LungSynthError, match="right angles"):
         write_volume(Volume(volume.voxels, matrix), tmp_path / "a.nrrd")
 
-    assert not os.listdir(tmp_path)
+    assert names(tmp_path) == []
 
 
-def test_real_cases_read_as_simpleitk_reads_them(shared_data, tmp_path):
+def test_real_cases_read_as_simpleitk_reads_them(shared_data):
     paths = sorted(shared_data.glob("ct/*/ct.nii.gz"))
     assert paths
     for path in paths:
