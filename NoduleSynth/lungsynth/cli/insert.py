@@ -21,6 +21,8 @@ from lungsynth.cli.options import (
     Site,
     SynthesizerOption,
     WeightsOption,
+    number,
+    whole,
 )
 from lungsynth.cli.outputs import check_distinct, check_output
 from lungsynth.cli.progress import ProgressMode, Reporter
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 DEFAULT_DIAMETER_MM = 10.0
 MOST_AUTO = 1000
+UNDRAWN = 2**63 - 1  # stands for a latent seed that the user did not give
 
 
 def insert(
@@ -59,13 +62,20 @@ def insert(
     ] = None,
     auto: Annotated[
         int | None,
-        typer.Option("--auto", metavar="N", min=1, max=MOST_AUTO, help="Find N places itself."),
+        typer.Option(
+            "--auto", parser=whole(1, MOST_AUTO), metavar="N", help="Find N places itself."
+        ),
     ] = None,
     site: Annotated[Site, typer.Option("--site", help="Where --auto looks.")] = Site.PARENCHYMA,
     synthesizer: SynthesizerOption = "mcgan",
     diameter_mm: Annotated[
         float | None,
-        typer.Option("--diameter-mm", help="Diameter; 10, or drawn from 5 to 25 with --auto."),
+        typer.Option(
+            "--diameter-mm",
+            parser=number,
+            metavar="D",
+            help="Diameter; 10, or drawn from 5 to 25 with --auto.",
+        ),
     ] = None,
     attenuation: Annotated[
         Attenuation | None,
@@ -156,16 +166,21 @@ def _listed_seeds(
 ) -> list[Seed]:
     """Return the seeds that the user gave, each with a latent seed of its own."""
 
-    def spec(index: int) -> NoduleSpec:
-        return replace(default, latent_seed=draw_latent_seed(random_seed, index))
-
+    undrawn = replace(default, latent_seed=UNDRAWN)
     if path is not None:
         from lungsynth.io.seeds import read_seeds
 
-        return read_seeds(path, spec(0))  # which counts on from the latent seed for each row
+        seeds = read_seeds(path, undrawn)
+    else:
+        seeds = [
+            Seed(parse_ras(text), undrawn, name=str(number))
+            for number, text in enumerate(texts or (), start=1)
+        ]
     return [
-        Seed(parse_ras(text), spec(index), name=str(index + 1))
-        for index, text in enumerate(texts or ())
+        replace(seed, spec=replace(seed.spec, latent_seed=draw_latent_seed(random_seed, index)))
+        if seed.spec.latent_seed == UNDRAWN
+        else seed
+        for index, seed in enumerate(seeds)
     ]
 
 

@@ -11,7 +11,17 @@ import typer
 from lungsynth.core.errors import LungSynthError
 from lungsynth.synthesizers import SYNTHESIZERS
 
-app = typer.Typer(help="List the synthesizers and show their model cards.", no_args_is_help=False)
+app = typer.Typer(
+    help="List the synthesizers and show their model cards.", invoke_without_command=True
+)
+
+
+@app.callback()
+def root(context: typer.Context) -> None:
+    """Show the help where no command is named."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
 
 
 @app.command("list")
@@ -46,7 +56,10 @@ def show(name: Annotated[str, typer.Argument(help="One of 'lungsynth models list
 
 
 def shipped(name: str, suffix: str) -> Path | None:
-    """Return a file that ships with the library under a model's name, if it is there."""
+    """Return a file that ships with the library under a model's name, if it is there.
+
+    ``nn.weights.shipped_weights`` finds the same; but that needs torch, and a list does not.
+    """
     package = Path(__file__).resolve().parents[1]
     # beside the package in Slicer's layout and in the source tree, inside it in a wheel
     for folder in (package.parent / "Resources" / "Weights", package / "weights"):

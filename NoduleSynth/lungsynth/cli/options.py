@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,32 @@ class Site(StrEnum):
     JUXTA_VASCULAR = "juxta-vascular"
 
 
+def number(text: str) -> float:
+    """Read a number; typer's own message does not say what came."""
+    try:
+        return float(text)
+    except ValueError:
+        msg = f"'{text}' is not a number; give one such as 12.5"
+        raise typer.BadParameter(msg) from None
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return a reader of whole numbers from ``least`` to ``most``."""
+    allowed = f"{least} or more" if most is None else f"{least} to {most}"
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or (most is not None and value > most):
+            msg = f"'{text}' is not allowed; give a whole number, {allowed}"
+            raise typer.BadParameter(msg)
+        return value
+
+    return read
+
+
 SynthesizerOption = Annotated[
     str, typer.Option("--synthesizer", help="Which one; see 'lungsynth models list'.")
 ]
@@ -41,7 +68,10 @@ BankOption = Annotated[
     Path | None, typer.Option("--bank", help="Folder of real nodules, for copy-paste.")
 ]
 RandomSeedOption = Annotated[
-    int, typer.Option("--random-seed", min=0, help="All that is drawn follows from it.")
+    int,
+    typer.Option(
+        "--random-seed", parser=whole(0), metavar="S", help="All that is drawn follows from it."
+    ),
 ]
 ProgressOption = Annotated[
     ProgressMode,

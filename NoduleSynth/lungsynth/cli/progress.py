@@ -57,10 +57,11 @@ class Reporter:
         if self._bar is not None:
             self._bar.stop()
 
-    def progress(self, stage: str, done: int, total: int) -> None:
-        """Say that ``done`` of ``total`` steps of a stage are over."""
+    def progress(self, stage: str, done: int, total: int, **values: object) -> None:
+        """Say that ``done`` of ``total`` steps of a stage are over; JSON takes more values."""
         if self.mode is ProgressMode.JSON:
-            self._line({"event": "progress", "stage": stage, "done": done, "total": total})
+            counted = {"event": "progress", "stage": stage, "done": done, "total": total}
+            self._line({**counted, **values})
         elif self._bar is not None:
             if self._task is None or stage != self._stage:
                 if self._task is not None:

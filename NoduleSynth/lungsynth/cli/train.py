@@ -1,23 +1,88 @@
-"""``lungsynth train``: weights from the user's own nodules."""
+"""``lungsynth train``: weights from nodules of the user's own."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lungsynth.cli.options import ProgressOption
-from lungsynth.cli.progress import ProgressMode
-from lungsynth.core.errors import LungSynthError
+from lungsynth.cli.options import Device, ProgressOption, RandomSeedOption, whole
+from lungsynth.cli.progress import ProgressMode, Reporter
+
+
+class Precision(StrEnum):
+    """Number formats; the mixed ones are for GPUs."""
+
+    FULL = "32-true"
+    BF16 = "bf16-mixed"
+    FP16 = "16-mixed"
 
 
 def train(
-    name: Annotated[str, typer.Argument(help="Which synthesizer.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder of nodule cubes.")],
-    output: Annotated[Path, typer.Option("--output", help="Folder of the run.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which synthesizer, such as mcgan.")],
+    data: Annotated[
+        Path, typer.Option("--data", help="Folder with train.npz and train.csv: nodule cubes.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", help="Folder of the run: checkpoint, losses, weights.")
+    ],
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps", parser=whole(1), metavar="N", help="Steps in all; the preset's otherwise."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint of the run.")
+    ] = False,
+    init: Annotated[
+        Path | None, typer.Option("--init", help="Weights (.safetensors) to start from.")
+    ] = None,
+    preset: Annotated[
+        str, typer.Option("--preset", help="default, paper (as published) or tiny (for trials).")
+    ] = "default",
+    precision: Annotated[
+        Precision, typer.Option("--precision", help="Number format.")
+    ] = Precision.FULL,
+    device: Annotated[
+        Device, typer.Option("--device", help="Where it trains; auto takes a GPU if there is one.")
+    ] = Device.AUTO,
+    devices: Annotated[
+        int,
+        typer.Option("--devices", parser=whole(1), metavar="N", help="GPUs or processes a node."),
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option("--nodes", parser=whole(1), metavar="N", help="Machines.")
+    ] = 1,
+    random_seed: RandomSeedOption = 0,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
-    """Train a synthesizer on nodules of your own."""
-    msg = f"train {name}: not available in this version"
-    raise LungSynthError(msg)
+    """Train a synthesizer; a run that was stopped goes on with --resume as if it had not been."""
+    with Reporter(progress) as reporter:
+        reporter.stage("loading data")
+        from lungsynth.training.run import TrainOptions
+        from lungsynth.training.run import train as train_system
+
+        options = TrainOptions(
+            preset=preset,
+            steps=steps,
+            resume=resume,
+            init=init,
+            precision=precision.value,
+            accelerator=device.value,
+            devices=devices,
+            nodes=nodes,
+            seed=random_seed,
+        )
+        weights = train_system(
+            name,
+            data,
+            output,
+            options,
+            lambda step, total, losses: reporter.progress(
+                "training", step, total, losses={k: round(v, 5) for k, v in losses.items()}
+            ),
+        )
+        reporter.done(f"weights: {weights}\nlosses:  {output / 'losses.png'}", weights=str(weights))

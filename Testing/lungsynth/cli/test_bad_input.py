@@ -123,7 +123,7 @@ def with_value(value):
 
 def zero_spacing(folder):
     path = save(ct_values(), folder / "ct.mha")
-    path.write_bytes(path.read_bytes().replace(b"Spacing = 0.8", b"Spacing = 0.0"))
+    path.write_bytes(re.sub(rb"(ElementSpacing = )\S+", rb"\g<1>0", path.read_bytes()))
     return path
 
 
