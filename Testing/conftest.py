@@ -10,12 +10,28 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).parent / "golden"
+WEIGHTS = PROJECT / "NoduleSynth" / "Resources" / "Weights"
 
 
 def pytest_addoption(parser):
     parser.addoption(
         "--update-golden", action="store_true", help="rewrite the golden numbers with today's"
     )
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what this machine can't run, and say why."""
+    for item in items:
+        if item.get_closest_marker("gpu") and not _has_gpu():
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device; torch finds none"))
+        if item.get_closest_marker("weights") and not any(WEIGHTS.glob("*.safetensors")):
+            item.add_marker(pytest.mark.skip(reason=f"needs the weights, and {WEIGHTS} has none"))
+
+
+def _has_gpu():
+    import torch  # only once a test asks for it: importing it takes seconds
+
+    return torch.cuda.is_available()
 
 
 @pytest.fixture

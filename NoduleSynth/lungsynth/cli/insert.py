@@ -165,7 +165,6 @@ def _listed_seeds(
     texts: Sequence[str] | None, path: Path | None, default: NoduleSpec, random_seed: int
 ) -> list[Seed]:
     """Return the seeds that the user gave, each with a latent seed of its own."""
-
     undrawn = replace(default, latent_seed=UNDRAWN)
     if path is not None:
         from lungsynth.io.seeds import read_seeds
