@@ -1,0 +1,237 @@
+"""Where nodules can go: seeds inside the lungs, spread out and clear of what they would hit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from lungsynth.core.errors import LungSynthError
+from lungsynth.core.nodule import NodulePopulation, NoduleSpec, Seed, draw_nodule
+from lungsynth.core.volume import Volume
+from lungsynth.imaging.coarse import Bools, CoarseGrid
+from lungsynth.imaging.lungs import CoarseLungs, find_lungs, split_lungs
+
+Site = Literal["parenchyma", "juxta-pleural", "juxta-vascular"]
+Floats = NDArray[np.float64]
+
+MARGIN_MM = 1.5  # from the nodule's surface to pleura, airways and large vessels
+VESSEL_HU = -400.0  # block means above: vessels of about 4 mm and more
+WALL_MM = 4.0  # blocks nearer to the pleura are bright from the wall, not from a vessel
+SMALL_VESSEL_CONTRAST_HU = 200.0  # over the lung's median: vessels of 2 mm and more
+PLEURAL_BAND = (0.3, 0.9)  # depth of a juxta-pleural nodule's centre, in radii
+LEAST_CLEARANCE = 0.5  # in radii, of a nodule for which no place is deep enough
+BATCH = 512
+
+
+def box_side_mm(diameter_mm: float) -> float:
+    """Return about the side of the box that a nodule's insertion may change."""
+    return 1.25 * 1.27 * diameter_mm + 3.0
+
+
+def propose_seeds(
+    volume: Volume,
+    count: int,
+    rng: np.random.Generator,
+    population: NodulePopulation | None = None,
+    *,
+    lungs: Bools | None = None,
+    site: Site = "parenchyma",
+    specs: Sequence[NoduleSpec] | None = None,
+) -> list[Seed]:
+    """Choose places for nodules.
+
+    Sides and thirds of the lungs take turns. Boxes lie inside the volume and do not overlap,
+    and no two centres are nearer than the sum of the diameters. In the parenchyma, a nodule
+    for which no place is deep enough goes to the deepest one.
+
+    Args:
+        volume: Chest CT in HU.
+        count: How many seeds.
+        rng: Source of every random choice; the same state gives the same seeds.
+        population: From what the nodules are drawn where ``specs`` is None.
+        lungs: Lung mask (K, J, I); found in the volume where None.
+        site: In the parenchyma, clear of pleura, airways and vessels of 4 mm and more; at the
+            pleura, with the centre 0.3 to 0.9 radii from it; or touching a vessel of 2 to
+            5 mm.
+        specs: The nodules, one for each seed.
+
+    Returns:
+        ``count`` seeds, in the order of ``specs``.
+
+    Raises:
+        LungSynthError: If no lungs are found or not all nodules fit; says how many do.
+    """
+    if site not in get_args(Site):
+        msg = f"unknown site '{site}'; there are {', '.join(get_args(Site))}"
+        raise LungSynthError(msg)
+    if count < 1 or (specs is not None and len(specs) != count):
+        given = "" if specs is None else f" and {len(specs)} specs"
+        msg = f"count must be at least 1, with a spec for each; got {count}{given}"
+        raise LungSynthError(msg)
+    if specs is None:
+        drawn_from = population or NodulePopulation()
+        specs = [draw_nodule(drawn_from, rng) for _ in range(count)]
+    found = find_lungs(volume) if lungs is None else split_lungs(volume, lungs)
+    places = _Places.of(found, site)
+    largest_first = sorted(range(count), key=lambda n: -specs[n].diameter_mm)
+    centres: dict[int, Floats] = {}
+    for number in largest_first:
+        centre = places.draw(specs[number].diameter_mm, rng)
+        if centre is not None:
+            centres[number] = centre
+    if len(centres) < count:
+        missed = max(specs[n].diameter_mm for n in range(count) if n not in centres)
+        msg = (
+            f"only {len(centres)} of {count} nodules fit ({site}; one of {missed:g} mm does "
+            "not); ask for fewer or smaller ones"
+        )
+        raise LungSynthError(msg)
+    return [
+        Seed((float(r), float(a), float(s)), spec, name=f"auto-{number + 1}")
+        for number, spec in enumerate(specs)
+        for r, a, s in [np.round(centres[number], 2)]
+    ]
+
+
+@dataclass(eq=False)
+class _Places:
+    """The blocks of the lungs, what is near them, and what is taken already.
+
+    Args:
+        grid: How the blocks lie in the volume.
+        blocks: Indices (S, A, R) of the blocks in the lungs, shape (N, 3).
+        zone: 1 to 6 for each block.
+        depth_mm: Distance to the pleura.
+        inward: Unit vector (S, A, R) away from the pleura.
+        clear_mm: Distance to airways and large vessels.
+        vessel_mm: Distance to small vessels.
+        site: Where nodules go.
+    """
+
+    grid: CoarseGrid
+    blocks: NDArray[np.intp]
+    zone: NDArray[np.uint8]
+    depth_mm: Floats
+    inward: Floats
+    clear_mm: Floats
+    vessel_mm: Floats
+    site: Site
+    taken: list[tuple[Floats, Floats, float]] = field(default_factory=list)
+    used: NDArray[np.int64] = field(default_factory=lambda: np.zeros(7, np.int64))
+
+    @classmethod
+    def of(cls, lungs: CoarseLungs, site: Site) -> _Places:
+        """Measure distances on the coarse grid."""
+        spacing = lungs.grid.spacing_mm
+        inside = lungs.sides > 0
+        half = 0.5 * float(spacing.mean())  # from a block's middle to the surface
+        signed = _distance(~inside, spacing) - _distance(inside, spacing)
+        signed -= half * np.sign(signed)
+        bright = inside & (lungs.hu > VESSEL_HU) & (signed > WALL_MM)
+        if site == "juxta-vascular":  # 4 mm may be touched, what is two blocks wide not
+            bright = ndimage.binary_opening(bright, np.ones((2, 2, 2)))
+        walls = ndimage.binary_dilation(lungs.airways)
+        level = float(np.median(lungs.hu[inside])) + SMALL_VESSEL_CONTRAST_HU
+        vessels = inside & (lungs.hu > level) & (signed > WALL_MM) & ~bright & ~walls
+        blocks = np.argwhere(inside)
+        at = tuple(blocks.T)
+        slope = np.stack(
+            [part[at] for part in np.gradient(ndimage.gaussian_filter(signed, 1.0), *spacing)], 1
+        )
+        slope /= np.linalg.norm(slope, axis=1, keepdims=True) + 1e-9
+        return cls(
+            grid=lungs.grid,
+            blocks=blocks,
+            zone=lungs.zones()[at],
+            depth_mm=signed[at],
+            inward=slope,
+            clear_mm=_distance(bright | walls, spacing)[at] - half,
+            vessel_mm=_distance(vessels, spacing)[at],
+            site=site,
+        )
+
+    def draw(self, diameter_mm: float, rng: np.random.Generator) -> Floats | None:
+        """Draw a place, take it and return its RAS in mm; None where there is none."""
+        fits = self._inside_volume(diameter_mm)
+        wanted = self._depth_wanted_mm(diameter_mm, rng)
+        suitable = np.flatnonzero(fits & self._suits(diameter_mm, wanted))
+        order = np.argsort(self.used[1:] + rng.random(6)) + 1  # least used zone first
+        for zone in order:
+            candidates = rng.permutation(suitable[self.zone[suitable] == zone])
+            if self._take_first(candidates, diameter_mm, wanted):
+                return self.taken[-1][0]
+        if self.site == "parenchyma":
+            clearance = np.minimum(self.depth_mm, self.clear_mm)
+            rest = np.flatnonzero(fits & (clearance >= LEAST_CLEARANCE * diameter_mm / 2))
+            deepest_first = rest[np.argsort(-clearance[rest], kind="stable")]
+            if self._take_first(deepest_first, diameter_mm, wanted):
+                return self.taken[-1][0]
+        return None
+
+    def _depth_wanted_mm(self, diameter_mm: float, rng: np.random.Generator) -> float:
+        """Draw how deep a juxta-pleural centre lies; of no meaning elsewhere."""
+        return float(rng.uniform(*PLEURAL_BAND)) * diameter_mm / 2
+
+    def _suits(self, diameter_mm: float, wanted_mm: float) -> Bools:
+        """Say which blocks are at the right distance from everything."""
+        reach = diameter_mm / 2 + MARGIN_MM
+        suits = self.clear_mm >= reach
+        if self.site == "juxta-pleural":
+            near = np.abs(self.depth_mm - wanted_mm) <= 0.75 * float(self.grid.spacing_mm.max())
+            return np.asarray(suits & near & (self.depth_mm > 0))
+        suits &= self.depth_mm >= reach
+        if self.site == "juxta-vascular":
+            touch = max(diameter_mm / 2, float(self.grid.spacing_mm.max()))
+            suits &= (self.vessel_mm <= touch) & (self.vessel_mm >= 0.3 * touch)
+        return np.asarray(suits)
+
+    def _half_box(self, diameter_mm: float) -> Floats:
+        """Return half of the box in voxels (k, j, i); a turned grid needs more of them."""
+        per_axis = np.abs(np.linalg.inv(self.grid.ijk_to_ras[:3, :3])).sum(axis=1)
+        return np.asarray(0.5 * box_side_mm(diameter_mm) * per_axis[::-1])
+
+    def _inside_volume(self, diameter_mm: float) -> Bools:
+        """Say which blocks can hold the whole box of a nodule."""
+        centre, half = self.grid.to_kji(self.blocks), self._half_box(diameter_mm)
+        half += np.array(self.grid.factors) * (self.site == "juxta-pleural")  # moved later
+        last = np.array(self.grid.fine_shape) - 1
+        return np.asarray(((centre - half >= 0) & (centre + half <= last)).all(axis=1))
+
+    def _take_first(self, candidates: NDArray[np.intp], diameter: float, wanted: float) -> bool:
+        """Take the first candidate that keeps clear of the seeds before it."""
+        half = self._half_box(diameter)
+        for start in range(0, len(candidates), BATCH):
+            batch = candidates[start : start + BATCH]
+            ras = self._ras(batch, wanted)
+            free = np.ones(len(batch), bool)
+            for other, other_half, other_diameter in self.taken:
+                apart = ras - other
+                boxes = np.abs(apart @ np.linalg.inv(self.grid.ijk_to_ras[:3, :3]).T)[:, ::-1]
+                free &= (boxes >= half + other_half + 1).any(axis=1)
+                free &= np.linalg.norm(apart, axis=1) > diameter + other_diameter + MARGIN_MM
+            if free.any():
+                first = int(np.argmax(free))
+                self.taken.append((ras[first], half, diameter))
+                self.used[self.zone[batch[first]]] += 1
+                return True
+        return False
+
+    def _ras(self, chosen: NDArray[np.intp], wanted_mm: float) -> Floats:
+        """Return RAS points; a juxta-pleural one is moved to the very depth that is wanted."""
+        blocks = self.blocks[chosen].astype(np.float64)
+        if self.site == "juxta-pleural":
+            move = (wanted_mm - self.depth_mm[chosen])[:, None] * self.inward[chosen]
+            blocks += move / self.grid.spacing_mm
+        return self.grid.to_ras_mm(blocks)
+
+
+def _distance(mask: Bools, spacing_mm: Floats) -> Floats:
+    """Return the distance in mm to the nearest voxel of a mask; far where it is empty."""
+    if not mask.any():
+        return np.full(mask.shape, 1e6)
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing_mm))
