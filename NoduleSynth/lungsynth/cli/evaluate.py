@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lungsynth.cli.options import Device, DeviceOption, ProgressOption, WeightsOption
+from lungsynth.cli.options import (
+    BankOption,
+    Device,
+    DeviceOption,
+    ProgressOption,
+    RandomSeedOption,
+    WeightsOption,
+)
 from lungsynth.cli.outputs import check_distinct, check_output
 from lungsynth.cli.progress import ProgressMode, Reporter
 from lungsynth.core.errors import LungSynthError
 from lungsynth.synthesizers import SYNTHESIZERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 app = typer.Typer(
@@ -31,19 +38,13 @@ class Split(StrEnum):
     TEST = "test"
 
 
-DataOption = Annotated[
-    Path,
-    typer.Option("--data", help="Folder with train, val and test (.npz, .csv): nodule cubes."),
-]
+DATA_HELP = "Folder with train, val and test (.npz, .csv): nodule cubes."
 SplitOption = Annotated[Split, typer.Option("--split", help="Which nodules are measured.")]
 NamesOption = Annotated[
     list[str] | None,
     typer.Option("--synthesizer", help="Which one; may be repeated; all if left out."),
 ]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Where the numbers go: .json.")]
-ReportOption = Annotated[
-    Path | None, typer.Option("--report", help="Table and pictures: .html or .png.")
-]
 
 
 @app.callback()
@@ -54,19 +55,63 @@ def root(context: typer.Context) -> None:
         raise typer.Exit
 
 
-@app.command("realism")
-def realism(
-    data: DataOption,
+@app.command("control")
+def control(
+    data: Annotated[
+        Path | None, typer.Option("--data", envvar="LUNGSYNTH_DATA", help=DATA_HELP)
+    ] = None,
+    ct: Annotated[
+        list[Path] | None, typer.Option("--ct", help="A whole CT to insert into; may be repeated.")
+    ] = None,
     synthesizer: NamesOption = None,
     split: SplitOption = Split.TEST,
+    random_seed: RandomSeedOption = 0,
+    weights: WeightsOption = None,
+    bank: BankOption = None,
+    json_path: JsonOption = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Picture: .png.")] = None,
+    device: DeviceOption = Device.AUTO,
+    progress: ProgressOption = ProgressMode.AUTO,
+) -> None:
+    """Say how often diameter and attenuation come out as asked, measured anew."""
+    names = _checked(synthesizer, json_path, report, (".png",))
+    if synthesizer is None and data is None and bank is None:
+        names.remove("copy-paste")  # which has nothing to copy
+    with Reporter(progress) as reporter:
+        reporter.stage("loading")
+        from lungsynth.evaluation.control import ControlConfig, run_control
+
+        values = run_control(
+            data,
+            split.value,
+            names,
+            weights,
+            json_path,
+            report_path=report,
+            ct=ct or (),
+            bank=bank,
+            on_progress=reporter.progress,
+            config=ControlConfig(random_seed=random_seed, device=device.value),
+        )
+        reporter.done(_control_text(values), **_written(json_path, report))
+
+
+@app.command("realism")
+def realism(
+    data: Annotated[Path, typer.Option("--data", envvar="LUNGSYNTH_DATA", help=DATA_HELP)],
+    synthesizer: NamesOption = None,
+    split: SplitOption = Split.TEST,
+    random_seed: RandomSeedOption = 0,
     weights: WeightsOption = None,
     json_path: JsonOption = None,
-    report: ReportOption = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Table and pictures: .html or .png.")
+    ] = None,
     device: DeviceOption = Device.AUTO,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Say how well a trained judge tells real nodules from generated ones at the same sites."""
-    names = _checked(synthesizer, json_path, report)
+    names = _checked(synthesizer, json_path, report, (".html", ".png"))
     with Reporter(progress) as reporter:
         reporter.stage("loading")
         from lungsynth.evaluation.realism import StudyConfig, run_realism
@@ -79,12 +124,17 @@ def realism(
             json_path,
             report_path=report,
             on_progress=reporter.progress,
-            config=StudyConfig(device=device.value),
+            config=StudyConfig(random_seed=random_seed, device=device.value),
         )
         reporter.done(_realism_text(values), **_written(json_path, report))
 
 
-def _checked(names: list[str] | None, json_path: Path | None, report: Path | None) -> list[str]:
+def _checked(
+    names: list[str] | None,
+    json_path: Path | None,
+    report: Path | None,
+    report_suffixes: Sequence[str],
+) -> list[str]:
     """Return the synthesizers' names, after all that can be checked at once is."""
     for name in names or ():
         if name not in SYNTHESIZERS:
@@ -95,7 +145,7 @@ def _checked(names: list[str] | None, json_path: Path | None, report: Path | Non
         check_output("--json", json_path, (".json",), None)
         outputs["--json"] = json_path
     if report is not None:
-        check_output("--report", report, (".html", ".png"), None)
+        check_output("--report", report, report_suffixes, None)
         outputs["--report"] = report
     check_distinct(outputs)
     return list(dict.fromkeys(names or sorted(SYNTHESIZERS)))
@@ -116,4 +166,18 @@ def _realism_text(values: Mapping[str, Any]) -> str:
             f"{name:12}  {found['nodules']:7}  {auc['mean']:.3f} [{low:.3f}, {high:.3f}]"
             f"      {found['frechet']['mean']:7.3f}  {seam_text}"
         )
+    return "\n".join(lines)
+
+
+def _control_text(values: Mapping[str, Any]) -> str:
+    """Return one line for each synthesizer and attenuation: shares of what was inserted."""
+    lines = [f"{'synthesizer':12}  {'attenuation':13}  inserted  size kept  density kept"]
+    for name, found in values["synthesizers"].items():
+        for kind, shares in {**found["by_attenuation"], "all": found["all"]}.items():
+            size, density = (
+                "-" if shares[key] is None else f"{shares[key]:.1%}"
+                for key in ("size_kept", "density_kept")
+            )
+            inserted = f"{shares['inserted']}/{shares['asked']}"
+            lines.append(f"{name:12}  {kind:13}  {inserted:>8}  {size:>9}  {density:>12}")
     return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""Training as a command: what it passes on, prints and refuses."""
+
+import pytest
+
+
+@pytest.fixture
+def called(monkeypatch, tmp_path):
+    """Put a fake in place of training, and return what it is called with."""
+    calls = []
+
+    def fake(*arguments):
+        calls.append(arguments)
+        arguments[4](1, 2, {"l1": 0.123456789})
+        return tmp_path / "run" / "mcgan.safetensors"
+
+    monkeypatch.setattr("lungsynth.training.run.train", fake)
+    return calls
+
+
+def test_train_passes_on_what_was_asked(lungsynth, called, tmp_path):
+    outcome = lungsynth(
+        *("train", "mcgan", "--data", tmp_path, "--output", tmp_path / "run", "--steps", "2"),
+        *("--resume", "--init", tmp_path / "w.safetensors", "--preset", "tiny", "--devices", "2"),
+        *("--nodes", "3", "--precision", "bf16-mixed", "--device", "cpu", "--random-seed", "4"),
+    )
+
+    assert outcome.status == 0, outcome.err
+    ((name, data, output, options, _),) = called
+    assert (name, data, output) == ("mcgan", tmp_path, tmp_path / "run")
+    assert (options.steps, options.resume, options.preset) == (2, True, "tiny")
+    assert (options.devices, options.nodes, options.seed) == (2, 3, 4)
+    assert (options.precision, options.accelerator) == ("bf16-mixed", "cpu")
+    assert options.init == tmp_path / "w.safetensors"
+    assert "mcgan.safetensors" in outcome.out
+
+
+def test_losses_go_out_as_json(lungsynth, called, tmp_path):
+    outcome = lungsynth(
+        *("train", "mcgan", "--data", tmp_path, "--output", tmp_path / "run"),
+        *("--progress", "json"),
+    )
+
+    step = {"event": "progress", "stage": "training", "done": 1, "total": 2}
+    assert {**step, "losses": {"l1": 0.12346}} in outcome.events
+    assert outcome.events[-1]["weights"].endswith("mcgan.safetensors")
+    assert len(called) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["magic"], "magic"),
+        (["procedural"], "procedural"),
+        (["mcgan"], "train.npz"),
+        (["mcgan", "--resume"], "no run there to resume"),
+        (["mcgan", "--preset", "huge"], "huge"),
+        (["mcgan", "--steps", "0"], "--steps"),
+        (["mcgan", "--steps", "many"], "'many'"),
+        (["mcgan", "--precision", "8-bit"], "--precision"),
+        (["mcgan", "--devices", "-1"], "--devices"),
+    ],
+)
+def test_what_cannot_be_is_named(lungsynth, tmp_path, options, message):
+    data, output = tmp_path / "data", tmp_path / "run"
+    data.mkdir()
+    outcome = lungsynth("train", *options, "--data", data, "--output", output, "--device", "cpu")
+
+    assert outcome.status == 2, outcome
+    assert outcome.err.startswith("lungsynth: ")
+    assert outcome.err.count("\n") == 1
+    assert message in outcome.err
+    assert not output.exists()
+
+
+@pytest.mark.slow
+def test_trained_weights_can_be_used(lungsynth, shared_data, phantom_file, tmp_path):
+    run = tmp_path / "run"
+    train = ("train", "mcgan", "--data", shared_data / "ct_nodules", "--output", run)
+    first = lungsynth(*train, "--preset", "tiny", "--steps", "2", "--device", "cpu")
+    assert first.status == 0, first.err
+    again = lungsynth(*train, "--preset", "tiny", "--steps", "3", "--device", "cpu")
+    assert (again.status, "--resume" in again.err) == (2, True)
+    on = lungsynth(*train, "--preset", "tiny", "--steps", "3", "--device", "cpu", "--resume")
+    assert on.status == 0, on.err
+
+    outcome = lungsynth(
+        *("insert", "--input", phantom_file, "--output", tmp_path / "ct.nrrd"),
+        *("--seed-ras=75,20,-20", "--weights", run / "mcgan.safetensors", "--device", "cpu"),
+    )
+
+    assert outcome.status == 0, outcome.err
