@@ -1,0 +1,1 @@
+"""How well nodules keep what was asked, and how real they look: one file for each study."""

@@ -1,0 +1,244 @@
+"""An independent judge: how well a 3-D network tells generated nodules from real ones.
+
+It is trained on pairs of other patients, for a fixed number of epochs with nothing chosen on the
+pairs that it is tested on. Each batch holds both versions of its nodules, turned and shifted
+alike: what surrounds a nodule is the same in both and can't be learnt by heart as a clue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from torch import Tensor, nn
+
+from lungsynth.core.errors import LungSynthError
+from lungsynth.evaluation.nodule_net import (
+    SHIFT_VOXELS,
+    NoduleNet,
+    choose_device,
+    crop,
+    draw_turn,
+    half_precision,
+    seeded_torch,
+    to_tensor,
+    turned,
+    windows,
+)
+from lungsynth.evaluation.pairs import Pairs
+
+TEST_TURNS: tuple[tuple[int, tuple[int, ...]], ...] = (
+    (0, ()),
+    (0, (4,)),
+    (2, ()),
+    (2, (4,)),
+    (1, (2,)),
+    (1, (2, 4)),
+    (3, (2,)),
+    (3, (2, 4)),
+)
+"""Views over which the judge's opinion is averaged."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """How the judge is built and trained; all (ours)."""
+
+    epochs: int = 24
+    batch_pairs: int = 16
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    width: int = 24
+    dropout: float = 0.3
+    seeds: tuple[int, ...] = (0, 1, 2)
+    resamples: int = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What the judges say; 0.5 is "can't tell", 1 is "always can".
+
+    Args:
+        auc: Of each seed's judge.
+        ensemble_auc: Of the mean of their logits.
+        interval_95: Bootstrap interval of that, by patient.
+        pair_accuracy: How often, shown both versions of a nodule, they point at the generated.
+        real_logits: Mean logits of the real versions, (N,).
+        generated_logits: Of the generated ones, (N,).
+    """
+
+    auc: tuple[float, ...]
+    ensemble_auc: float
+    interval_95: tuple[float, float]
+    pair_accuracy: float
+    real_logits: Floats
+    generated_logits: Floats
+
+    @property
+    def mean_auc(self) -> float:
+        """Mean over the seeds."""
+        return float(np.mean(self.auc))
+
+
+def judge(
+    fit: Pairs,
+    held: Pairs,
+    config: JudgeConfig = JudgeConfig(),
+    *,
+    device: str = "auto",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Verdict:
+    """Train judges on some pairs and ask them about others.
+
+    Args:
+        fit: Pairs to train on.
+        held: Pairs of other patients to test on.
+        config: How.
+        device: "auto", "cpu" or "cuda".
+        on_progress: Called with how many epochs are done, and of how many.
+
+    Raises:
+        LungSynthError: If a patient is in both.
+    """
+    shared = set(fit.patient.tolist()) & set(held.patient.tolist())
+    if shared:
+        msg = (
+            f"patient {min(shared)} has nodules to train and to test the judge on; split by patient"
+        )
+        raise LungSynthError(msg)
+    total = config.epochs * len(config.seeds)
+    real, generated, auc = [], [], []
+    for turn, seed in enumerate(config.seeds):
+
+        def on_epoch(done: int, before: int = turn * config.epochs) -> None:
+            if on_progress is not None:
+                on_progress(before + done, total)
+
+        network = train_judge(fit, config, seed, device=device, on_epoch=on_epoch)
+        real.append(logits(network, held.real, held.centre))
+        generated.append(logits(network, held.generated, held.centre))
+        auc.append(area_under_curve(generated[-1], real[-1]))
+    mean_real, mean_generated = np.mean(real, axis=0), np.mean(generated, axis=0)
+    rng = np.random.default_rng(0)
+    return Verdict(
+        auc=tuple(auc),
+        ensemble_auc=area_under_curve(mean_generated, mean_real),
+        interval_95=bootstrap_interval(
+            mean_generated, mean_real, held.patient, rng, resamples=config.resamples
+        ),
+        pair_accuracy=pair_accuracy(mean_generated, mean_real),
+        real_logits=mean_real,
+        generated_logits=mean_generated,
+    )
+
+
+def train_judge(
+    pairs: Pairs,
+    config: JudgeConfig,
+    seed: int,
+    *,
+    device: str = "auto",
+    on_epoch: Callable[[int], None] | None = None,
+) -> NoduleNet:
+    """Return one judge, trained; its logit is high for what it takes to be generated."""
+    target = choose_device(device)
+    rng = np.random.default_rng(seed)
+    with seeded_torch(seed):
+        network = NoduleNet(1, width=config.width, dropout=config.dropout).to(target)
+        network = network.to(memory_format=torch.channels_last_3d)
+        optimizer = torch.optim.AdamW(
+            network.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
+        batches = max(1, len(pairs) // config.batch_pairs)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, config.learning_rate, total_steps=config.epochs * batches, pct_start=0.15
+        )
+        for epoch in range(config.epochs):
+            network.train()
+            for chosen in np.array_split(rng.permutation(len(pairs)), batches):
+                crops = to_tensor(_both_versions(pairs, chosen, rng), target)
+                with half_precision(target):
+                    output = network(crops)
+                loss = pair_loss(output.float()[:, 0])
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                schedule.step()
+            if on_epoch is not None:
+                on_epoch(epoch + 1)
+    return network
+
+
+def pair_loss(output: Tensor) -> Tensor:
+    """Return the cross-entropy of logits (2B,), the real versions first, then the generated."""
+    labels = (torch.arange(len(output), device=output.device) >= len(output) // 2).float()
+    return nn.functional.binary_cross_entropy_with_logits(output, labels)
+
+
+def _both_versions(
+    pairs: Pairs, chosen: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return crops (2B, 2, 32, 32, 32), the real versions first; each pair is turned alike."""
+    shift = rng.integers(-SHIFT_VOXELS, SHIFT_VOXELS + 1, size=(len(chosen), 3))
+    centre = pairs.centre[chosen]
+    real = windows(crop(pairs.real[chosen], centre, shift))
+    generated = windows(crop(pairs.generated[chosen], centre, shift))
+    for n in range(len(chosen)):
+        turn = draw_turn(rng)
+        real[n : n + 1] = turned(real[n : n + 1], *turn)
+        generated[n : n + 1] = turned(generated[n : n + 1], *turn)
+    return np.concatenate([real, generated])
+
+
+def logits(network: NoduleNet, cubes: NDArray[np.int16], centre: Floats) -> Floats:
+    """Return a judge's opinion (N,) of cubes, averaged over turned and mirrored views."""
+    device = next(network.parameters()).device
+    network.eval()
+    views = windows(crop(cubes, centre))
+    found = []
+    with torch.inference_mode(), half_precision(device):
+        for first in range(0, len(views), 64):
+            batch = views[first : first + 64]
+            seen = [network(to_tensor(turned(batch, *t), device)).float() for t in TEST_TURNS]
+            found.append(torch.stack(seen).mean(dim=0)[:, 0].cpu().numpy())
+    return np.concatenate(found).astype(np.float64)
+
+
+def area_under_curve(positive: Floats, negative: Floats) -> float:
+    """Return the chance that a positive scores above a negative, ties counting half."""
+    ranks = rankdata(np.concatenate([positive, negative]))
+    above = ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2
+    return float(above / (len(positive) * len(negative)))
+
+
+def pair_accuracy(generated: Floats, real: Floats) -> float:
+    """Return how often the generated version of a nodule scores higher, ties counting half."""
+    return float(np.mean((generated > real) + 0.5 * (generated == real)))
+
+
+def bootstrap_interval(
+    generated: Floats,
+    real: Floats,
+    patient: NDArray[np.str_],
+    rng: np.random.Generator,
+    *,
+    resamples: int = 2000,
+) -> tuple[float, float]:
+    """Return the 95 % interval of the AUC over resampled patients.
+
+    A drawn patient comes with both versions of all their nodules.
+    """
+    names = np.unique(patient)
+    rows = {name: np.flatnonzero(patient == name) for name in names}
+    values = []
+    for _ in range(resamples):
+        drawn = np.concatenate([rows[name] for name in rng.choice(names, len(names))])
+        values.append(area_under_curve(generated[drawn], real[drawn]))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
