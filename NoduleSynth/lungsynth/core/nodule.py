@@ -93,7 +93,9 @@ class Seed:
 
     def __post_init__(self) -> None:
         if len(self.position_ras_mm) != 3 or not all(map(math.isfinite, self.position_ras_mm)):
-            msg = f"a seed needs three finite coordinates (R, A, S) in mm; got {self.position_ras_mm}"
+            msg = (
+                f"a seed needs three finite coordinates (R, A, S) in mm; got {self.position_ras_mm}"
+            )
             raise LungSynthError(msg)
 
     def __str__(self) -> str:

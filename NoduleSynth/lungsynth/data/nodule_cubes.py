@@ -25,7 +25,7 @@ SPLITS = ("train", "val", "test")
 
 
 def attenuation_from_texture(texture: float) -> Attenuation:
-    """Return the class of a mean LIDC texture rating (1 ground glass ... 3 part-solid ... 5 solid)."""
+    """Return the class of a mean LIDC texture rating (1 ground glass, 3 part-solid, 5 solid)."""
     if texture < 2.5:
         return Attenuation.GROUND_GLASS
     return Attenuation.PART_SOLID if texture < 4.5 else Attenuation.SOLID

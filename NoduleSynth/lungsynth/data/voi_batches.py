@@ -76,7 +76,7 @@ class NoduleVoiSampler:
         self,
         cubes: NoduleCubes,
         box_mm: Callable[[float], float],
-        augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
+        augmentation: Augmentation = Augmentation(),
     ) -> None:
         self.cubes, self.box_mm, self.augmentation = cubes, box_mm, augmentation
         self.indices = np.flatnonzero(cubes.usable)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +170,7 @@ def _attempt(
     return attempts
 
 
-def _on_native_grid(
+def _on_native_grid(  # noqa: PLR0917 - one item of a batch
     volume: Volume,
     seed: Seed,
     voi: Voi,
@@ -198,9 +199,7 @@ def _on_native_grid(
     return Attempt(voi.box, new, mask, measured, details)
 
 
-def measure(
-    voxels: NDArray[np.generic], mask: NDArray[np.bool_], voxel_mm3: float
-) -> Measurement:
+def measure(voxels: NDArray[np.generic], mask: NDArray[np.bool_], voxel_mm3: float) -> Measurement:
     """Measure a nodule from voxels in HU and its mask, both of the same shape."""
     count = int(mask.sum())
     volume_mm3 = count * voxel_mm3
@@ -219,20 +218,18 @@ def _main_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(ndimage.binary_fill_holes(mask), dtype=bool)
 
 
-def _as_dtype(old: NDArray[np.generic], change: NDArray[np.float32]) -> NDArray[np.generic]:
+def _as_dtype(old: NDArray[Any], change: NDArray[np.float32]) -> NDArray[Any]:
     """Return old + change in old's type: rounded and kept within its range."""
     if np.issubdtype(old.dtype, np.floating):
-        return (old + change).astype(old.dtype)
+        return np.asarray(old + change, dtype=old.dtype)
     limits = np.iinfo(old.dtype)
     # A change never takes a voxel below air, unless it was there before.
     floor = np.minimum(old.astype(np.float32), max(-1024, limits.min))
     new = np.clip(np.rint(old.astype(np.float32) + change), floor, limits.max)
-    return new.astype(old.dtype)
+    return np.asarray(new, dtype=old.dtype)
 
 
-def _paste(
-    voxels: NDArray[np.generic], volume: Volume, seed: Seed, attempt: Attempt
-) -> Insertion:
+def _paste(voxels: NDArray[np.generic], volume: Volume, seed: Seed, attempt: Attempt) -> Insertion:
     (k0, j0, i0), (k1, j1, i1) = attempt.box
     region = voxels[k0:k1, j0:j1, i0:i1]
     before = region.copy()

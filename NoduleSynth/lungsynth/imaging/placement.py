@@ -38,11 +38,16 @@ def check_seeds(
         msg = "no seed given; at least one is needed"
         raise LungSynthError(msg)
     shape_ijk = np.array(volume.voxels.shape[::-1])
-    taken = [(_centre_of(volume, done), _half_box(volume, done), str(done.seed)) for done in earlier]
+    taken = [
+        (volume.ras_to_ijk(done.seed.position_ras_mm), _half_box(volume, done), str(done.seed))
+        for done in earlier
+    ]
     for seed in seeds:
         ijk = volume.ras_to_ijk(seed.position_ras_mm)
         if (ijk < -0.5).any() or (ijk > shape_ijk - 0.5).any():
-            msg = f"{seed} lies outside the volume, at voxel (i, j, k) = {_rounded(ijk)} of {shape_ijk}"
+            msg = (
+                f"{seed} lies outside the volume: voxel (i, j, k) = {_rounded(ijk)} of {shape_ijk}"
+            )
             raise LungSynthError(msg)
         room_mm = float((np.minimum(ijk + 0.5, shape_ijk - 0.5 - ijk) * volume.spacing_mm).min())
         needed_mm = seed.spec.diameter_mm / 2 + EDGE_MM
@@ -61,8 +66,8 @@ def check_seeds(
             if (apart_mm < half_mm + other_half_mm).all():
                 needed = float((half_mm + other_half_mm).max())
                 msg = (
-                    f"{seed} overlaps an earlier nodule ({other}): their boxes need "
-                    f"{needed:.1f} mm between centres along one axis and have {apart_mm.max():.1f} mm"
+                    f"{seed} overlaps an earlier nodule ({other}): their boxes need {needed:.1f} "
+                    f"mm between centres along one axis and have {apart_mm.max():.1f} mm"
                 )
                 raise LungSynthError(msg)
         taken.append((ijk, half_mm, str(seed)))
@@ -83,7 +88,8 @@ def in_outside_air(volume: Volume, ijk: NDArray[np.float64]) -> bool:
     # A patch of about 5 mm around the point settles most seeds without looking further.
     reach = np.maximum(1, np.rint(2.5 / spacing).astype(int))
     patch = plane[
-        max(0, row - reach[0]) : row + reach[0] + 1, max(0, column - reach[1]) : column + reach[1] + 1
+        max(0, row - reach[0]) : row + reach[0] + 1,
+        max(0, column - reach[1]) : column + reach[1] + 1,
     ]
     if not np.median(patch) < AIR_HU:
         return False
@@ -93,10 +99,6 @@ def in_outside_air(volume: Volume, ijk: NDArray[np.float64]) -> bool:
     labels, _ = ndimage.label(air)
     at_border = {*labels[0], *labels[-1], *labels[:, 0], *labels[:, -1]} - {0}
     return int(labels[row, column]) in {int(n) for n in at_border}
-
-
-def _centre_of(volume: Volume, done: Insertion) -> NDArray[np.float64]:
-    return volume.ras_to_ijk(done.seed.position_ras_mm)
 
 
 def _half_box(volume: Volume, done: Insertion) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ with its size.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ SPL = np.array([[0, 0, 1], [0, -1, 0], [-1, 0, 0]], dtype=np.float64)
 
 
 def interpolation_matrix(
-    source: NDArray[np.float64], target: NDArray[np.float64], half_width: float
+    source: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]], half_width: float
 ) -> NDArray[np.float32]:
     """Return weights (len(target), len(source)) of a triangular kernel between two 1-D grids.
 
@@ -149,7 +150,9 @@ def locate_voi(volume: Volume, centre_ras_mm: tuple[float, float, float], box_mm
         centre = float(centre_kji[array_axis])
         # Every grid point must find a source voxel within the kernel, so reach one further.
         reach_voxels = (box_mm + max(spacing, grid_mm)) / spacing
-        index = np.arange(int(np.floor(centre - reach_voxels)), int(np.ceil(centre + reach_voxels)) + 1)
+        index = np.arange(
+            int(np.floor(centre - reach_voxels)), int(np.ceil(centre + reach_voxels)) + 1
+        )
         cuts.append(
             interpolation_matrix((index - centre) * spacing * sign, grid, max(spacing, grid_mm))
         )

@@ -1,6 +1,9 @@
 """Adversarial losses, one function for each equation.
 
-[lsgan] Mao et al., Least Squares Generative Adversarial Networks, ICCV 2017, Eq. 9 (a = 0, b = c = 1).
+[gan] Goodfellow et al., Generative Adversarial Nets, NeurIPS 2014, Eq. 1 and section 3.
+[lsgan] Mao et al., Least Squares Generative Adversarial Networks, ICCV 2017, Eq. 9 with a = 0 and
+b = c = 1.
+[r1] Mescheder et al., Which Training Methods for GANs do actually Converge?, ICML 2018, Eq. 9.
 [wgangp] Gulrajani et al., Improved Training of Wasserstein GANs, NeurIPS 2017, Eq. 3.
 [sngan] Miyato et al., Spectral Normalization for GANs, ICLR 2018, Eqs. 16-17.
 """
@@ -11,7 +14,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import relu
+from torch.nn.functional import relu, softplus
 
 
 def discriminator_least_squares_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -48,7 +51,8 @@ def gradient_penalty(
     weight = mix.view(-1, *[1] * (real.ndim - 1))
     between = (weight * real + (1 - weight) * fake).detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    penalty: Tensor = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    return penalty
 
 
 def discriminator_hinge_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -59,3 +63,24 @@ def discriminator_hinge_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor
 def generator_hinge_loss(fake_logits: Tensor) -> Tensor:
     """Return V_G of [sngan, Eq. 17], -E[D(G(z))]: linear, with no margin."""
     return -fake_logits.mean()
+
+
+def discriminator_logistic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Return the negative log likelihood of [gan, Eq. 1]: real is 1, fake is 0."""
+    return softplus(-real_logits).mean() + softplus(fake_logits).mean()
+
+
+def generator_logistic_loss(fake_logits: Tensor) -> Tensor:
+    """Return the non-saturating loss of [gan, section 3]: -E[log sigmoid(D(G(z)))]."""
+    return softplus(-fake_logits).mean()
+
+
+def zero_centred_penalty(scores: Tensor, real: Tensor) -> Tensor:
+    """Return R1 of [r1, Eq. 9] without gamma / 2: the mean squared norm of the gradient at real.
+
+    Args:
+        scores: One for each item, (B,), computed from ``real``.
+        real: Batch (B, ...) that requires a gradient.
+    """
+    (gradient,) = torch.autograd.grad(scores.sum(), real, create_graph=True)
+    return gradient.float().flatten(1).square().sum(dim=1).mean()

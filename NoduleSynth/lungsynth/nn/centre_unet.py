@@ -117,7 +117,9 @@ class CentreSegmenter(nn.Module):
         super().__init__()
         w = width
         self.first = nn.Conv3d(1, w, 3, padding=1)
-        self.down1 = nn.Sequential(nn.Conv3d(w, 2 * w, 4, 2, 1), nn.InstanceNorm3d(2 * w, affine=True))
+        self.down1 = nn.Sequential(
+            nn.Conv3d(w, 2 * w, 4, 2, 1), nn.InstanceNorm3d(2 * w, affine=True)
+        )
         self.down2 = nn.Sequential(
             nn.Conv3d(2 * w, 4 * w, 4, 2, 1), nn.InstanceNorm3d(4 * w, affine=True)
         )

@@ -12,9 +12,14 @@ from lungsynth.core.registry import resolve
 
 SYNTHESIZERS: dict[str, str] = {
     "copy-paste": "lungsynth.synthesizers.copy_paste:CopyPaste",
-    "mcgan": "lungsynth.synthesizers.mcgan:MCGAN",
+    "mcgan": "lungsynth.synthesizers.mcgan.synthesizer:MCGAN",
     "procedural": "lungsynth.synthesizers.procedural:Procedural",
 }
+
+TRAINABLE: dict[str, str] = {
+    "mcgan": "lungsynth.synthesizers.mcgan.build:build_recipe",
+}
+"""From (data folder, preset, fabric, weights to start from or None) to a recipe."""
 
 
 def load_synthesizer(

@@ -1,0 +1,69 @@
+"""From a data folder and a preset to a recipe, and from a weights file to networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lungsynth.core.errors import LungSynthError
+from lungsynth.data.nodule_cubes import NoduleCubes
+from lungsynth.data.voi_batches import NoduleVoiSampler
+from lungsynth.nn.weights import Weights, load_weights
+from lungsynth.synthesizers.mcgan.config import PRESETS, MCGANConfig
+from lungsynth.synthesizers.mcgan.networks import MCGANNetworks
+from lungsynth.synthesizers.mcgan.paper import PAPER_PRESETS, PaperConfig, PaperNetworks
+from lungsynth.synthesizers.mcgan.paper_recipe import PaperRecipe
+from lungsynth.synthesizers.mcgan.recipe import MCGANRecipe
+from lungsynth.synthesizers.mcgan.recipe_base import VoiGanRecipe
+
+
+def build_recipe(data: Path, preset: str, fabric: Any, init: Path | None) -> VoiGanRecipe:  # noqa: ANN401 - Fabric is optional
+    """Return a recipe on the training split of a folder of nodule cubes.
+
+    Args:
+        data: Folder of nodule cubes, see ``data.nodule_cubes``.
+        preset: A name in ``PRESETS`` or ``PAPER_PRESETS``.
+        fabric: A launched Fabric.
+        init: Weights to start from.
+
+    Raises:
+        LungSynthError: If one of them cannot be used.
+    """
+    if preset not in PRESETS | PAPER_PRESETS:
+        msg = f"unknown preset '{preset}'; mcgan has {', '.join([*PRESETS, *PAPER_PRESETS])}"
+        raise LungSynthError(msg)
+    cubes = NoduleCubes.load(data, "train")
+    if not cubes.usable.any():
+        msg = f"{data}: no usable nodule in the training split of {len(cubes)}"
+        raise LungSynthError(msg)
+    recipe: MCGANRecipe | PaperRecipe
+    if preset in PRESETS:
+        config = PRESETS[preset]
+        recipe = MCGANRecipe(config, NoduleVoiSampler(cubes, config.box_mm), fabric)
+    else:
+        paper = PAPER_PRESETS[preset]
+        recipe = PaperRecipe(paper, NoduleVoiSampler(cubes, paper.box_mm), fabric)
+    if init is not None:
+        recipe.load_weights(fit_networks(load_weights(init, "mcgan"), init))
+    return recipe
+
+
+def fit_networks(stored: Weights, path: Path) -> MCGANNetworks | PaperNetworks:
+    """Return the networks that a weights file describes, with its weights.
+
+    Raises:
+        LungSynthError: If they do not fit the networks of this version.
+    """
+    config: dict[str, Any] = dict(stored.config)
+    try:
+        networks: MCGANNetworks | PaperNetworks = (
+            PaperNetworks(PaperConfig(**config))
+            if config.pop("kind", "default") == "paper"
+            else MCGANNetworks(MCGANConfig(**config))
+        )
+        networks.load_state_dict(stored.tensors)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        msg = f"{path}: the weights do not fit the networks of this version ({reason})"
+        raise LungSynthError(msg) from None
+    return networks

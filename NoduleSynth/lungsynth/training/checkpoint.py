@@ -1,0 +1,48 @@
+"""Checkpoints: tensors and plain values, written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lungsynth.core.errors import LungSynthError
+
+FORMAT = "lungsynth-checkpoint-1"
+
+
+def save_checkpoint(path: Path, system: str, state: dict[str, Any]) -> None:
+    """Write a recipe's state under a temporary name, then rename it."""
+    temporary = path.with_name(path.name + ".part")
+    try:
+        torch.save({"format": FORMAT, "system": system, "state": state}, temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load_checkpoint(path: Path, system: str) -> dict[str, Any]:
+    """Read a recipe's state; nothing in the file is executed.
+
+    Raises:
+        LungSynthError: If the file is missing, is no checkpoint, or belongs to another system.
+    """
+    if not path.is_file():
+        msg = f"{path}: no checkpoint to resume from"
+        raise LungSynthError(msg)
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - whatever a foreign file makes torch raise
+        msg = f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})"
+        raise LungSynthError(msg) from None
+    found = data.get("format") if isinstance(data, dict) else None
+    if found != FORMAT:
+        msg = f"{path}: checkpoint format {found}, this version reads {FORMAT}"
+        raise LungSynthError(msg)
+    if data["system"] != system:
+        msg = f"{path}: a checkpoint of '{data['system']}', not of '{system}'"
+        raise LungSynthError(msg)
+    state: dict[str, Any] = data["state"]
+    return state

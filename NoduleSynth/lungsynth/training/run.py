@@ -1,0 +1,190 @@
+"""One training run in its own folder: start it, resume it, end with weights."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lungsynth import __version__
+from lungsynth.core.errors import LungSynthError
+from lungsynth.core.registry import resolve
+from lungsynth.synthesizers import TRAINABLE
+from lungsynth.training.checkpoint import load_checkpoint, save_checkpoint
+from lungsynth.training.loop import run
+from lungsynth.training.losses_log import LossesLog, draw_curves
+
+CHECKPOINT, LOG, CURVES, RUN_CARD = "checkpoint.pt", "losses.jsonl", "losses.png", "run.json"
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How a run is done.
+
+    Args:
+        preset: Which of the system's presets.
+        steps: Steps in all; None takes the preset's own number.
+        resume: Go on from the folder's checkpoint.
+        init: Weights to start from.
+        precision: One of ``PRECISIONS``.
+        accelerator: "auto", "cpu" or "cuda".
+        devices: Devices on each node.
+        nodes: Nodes.
+        seed: Decides everything random in the run.
+        checkpoint_every: Steps between checkpoints.
+        snapshot_every: Steps between weights that are kept for choosing among; 0 keeps none.
+    """
+
+    preset: str = "default"
+    steps: int | None = None
+    resume: bool = False
+    init: Path | None = None
+    precision: str = "32-true"
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    seed: int = 0
+    checkpoint_every: int = 50
+    snapshot_every: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low in (("devices", 1), ("nodes", 1), ("checkpoint_every", 1)):
+            if getattr(self, name) < low:
+                msg = f"{name} must be at least {low}; got {getattr(self, name)}"
+                raise LungSynthError(msg)
+        if self.steps is not None and self.steps < 1:
+            msg = f"steps must be at least 1; got {self.steps}"
+            raise LungSynthError(msg)
+        if self.precision not in PRECISIONS:
+            msg = f"unknown precision '{self.precision}'; allowed are {', '.join(PRECISIONS)}"
+            raise LungSynthError(msg)
+
+
+def train(
+    name: str,
+    data: Path,
+    output: Path,
+    options: TrainOptions,
+    on_step: Callable[[int, int, dict[str, float]], None] | None = None,
+) -> Path:
+    """Train a system and return its weights file.
+
+    Args:
+        name: A name in ``TRAINABLE``.
+        data: Folder of the training data.
+        output: Folder of the run: checkpoint, losses, their curves, weights.
+        options: How.
+        on_step: Called with steps done, steps in all and the losses.
+
+    Raises:
+        LungSynthError: If the input cannot be used, the folder already holds a run that is not
+            to be resumed, or training went wrong.
+    """
+    build = resolve(TRAINABLE, name, "trainable system")
+    checkpoint = output / CHECKPOINT
+    if checkpoint.exists() and not options.resume:
+        msg = f"{output}: holds a run already; go on with --resume, or name another folder"
+        raise LungSynthError(msg)
+    if options.resume and not checkpoint.exists() and not (output / RUN_CARD).exists():
+        msg = f"{output}: no run there to resume"
+        raise LungSynthError(msg)
+    fabric = launch_fabric(options)
+    torch.manual_seed(options.seed)  # the networks' first weights; steps seed themselves
+    recipe = build(data, options.preset, fabric, options.init)
+    total_steps = options.steps or recipe.config.total_steps
+    _begin(output, name, recipe, options, total_steps)
+    if checkpoint.exists():  # a run that was ended before its first checkpoint starts anew
+        recipe.load_state_dict(load_checkpoint(checkpoint, name))
+    log = LossesLog(output / LOG, recipe.step_count)
+    started, first = time.perf_counter(), recipe.step_count
+
+    def after_step(step: int, losses: dict[str, float]) -> None:
+        if fabric.is_global_zero:
+            log.append(step, losses)
+            if step % options.checkpoint_every == 0 or step == total_steps:
+                save_checkpoint(checkpoint, name, recipe.state_dict())
+                draw_curves(output / LOG, output / CURVES)
+            if options.snapshot_every and step % options.snapshot_every == 0:
+                recipe.save_weights(output / f"{name}-{step:06d}.safetensors")
+        if on_step is not None:
+            on_step(step, total_steps, losses)
+
+    run(recipe, total_steps, seed=options.seed, on_step=after_step)
+    weights = output / f"{name}.safetensors"
+    if fabric.is_global_zero:
+        recipe.save_weights(weights)
+        _end(output, recipe.step_count - first, time.perf_counter() - started)
+    return weights
+
+
+def launch_fabric(options: TrainOptions) -> Any:  # noqa: ANN401 - Fabric is an optional extra
+    """Return a launched Fabric.
+
+    Raises:
+        LungSynthError: If the training extra is not installed or the devices are not there.
+    """
+    try:
+        from lightning_fabric import Fabric
+    except ImportError:
+        msg = "training needs Lightning Fabric: pip install 'lungsynth[train]'"
+        raise LungSynthError(msg) from None
+    if options.accelerator == "cuda" and not torch.cuda.is_available():
+        msg = f"no usable GPU: torch {torch.__version__} finds none; train with --device cpu"
+        raise LungSynthError(msg)
+    accelerator = options.accelerator
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=options.devices,
+        num_nodes=options.nodes,
+        precision=options.precision,  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def _begin(
+    output: Path,
+    name: str,
+    recipe: Any,  # noqa: ANN401 - any recipe
+    options: TrainOptions,
+    total_steps: int,
+) -> None:
+    """Make the folder and write down what the run is, or check that it is the same run."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{output}: cannot be made a folder for the run ({error.strerror})"
+        raise LungSynthError(msg) from None
+    card = output / RUN_CARD
+    described = {
+        "system": name,
+        "preset": options.preset,
+        "config": asdict(recipe.config),
+        "seed": options.seed,
+        "precision": options.precision,
+        "data": recipe.data_summary(),
+    }
+    if card.exists():
+        known = json.loads(card.read_text(encoding="utf-8"))
+        changed = [key for key, value in described.items() if known.get(key) != value]
+        if changed:
+            msg = f"{output}: was begun with another {', '.join(changed)}; resume it as it was"
+            raise LungSynthError(msg)
+        return
+    text = json.dumps({**described, "version": __version__, "total_steps": total_steps}, indent=2)
+    card.write_text(text + "\n", encoding="utf-8")
+
+
+def _end(output: Path, steps: int, seconds: float) -> None:
+    card = output / RUN_CARD
+    known = json.loads(card.read_text(encoding="utf-8"))
+    done = {"last_session_steps": steps, "last_session_seconds": round(seconds, 1)}
+    card.write_text(json.dumps({**known, **done}, indent=2) + "\n", encoding="utf-8")
