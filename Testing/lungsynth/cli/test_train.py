@@ -72,10 +72,9 @@ def test_what_cannot_be_is_named(lungsynth, tmp_path, options, message):
     assert not output.exists()
 
 
-@pytest.mark.slow
-def test_trained_weights_can_be_used(lungsynth, shared_data, phantom_file, tmp_path):
+def test_trained_weights_can_be_used(lungsynth, cubes_folder, phantom_file, tmp_path):
     run = tmp_path / "run"
-    train = ("train", "mcgan", "--data", shared_data / "ct_nodules", "--output", run)
+    train = ("train", "mcgan", "--data", cubes_folder, "--output", run)
     first = lungsynth(*train, "--preset", "tiny", "--steps", "2", "--device", "cpu")
     assert first.status == 0, first.err
     again = lungsynth(*train, "--preset", "tiny", "--steps", "3", "--device", "cpu")
