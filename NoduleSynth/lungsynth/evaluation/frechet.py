@@ -101,7 +101,7 @@ def train_features(
     """Train a network to read attenuation, size and ratings from the usable nodules of a split."""
     index = np.flatnonzero(cubes.usable)
     hu = quantised(cubes.hu[index])
-    centre = np.array([cubes.centre(n) for n in index])
+    centre = np.array([cubes.centre(n) for n in index.tolist()])
     classes = np.array([ATTENUATIONS.index(a) for n in index if (a := cubes.attenuation[n])])
     values, known = regression_targets(cubes, index)
     target = choose_device(device)
@@ -110,7 +110,6 @@ def train_features(
     with seeded_torch(seed):
         outputs = len(ATTENUATIONS) + values.shape[1]
         network = NoduleNet(outputs, width=config.width, features=config.features).to(target)
-        network = network.to(memory_format=torch.channels_last_3d)
         optimizer = torch.optim.AdamW(
             network.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )

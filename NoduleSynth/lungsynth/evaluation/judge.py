@@ -151,7 +151,6 @@ def train_judge(
     rng = np.random.default_rng(seed)
     with seeded_torch(seed):
         network = NoduleNet(1, width=config.width, dropout=config.dropout).to(target)
-        network = network.to(memory_format=torch.channels_last_3d)
         optimizer = torch.optim.AdamW(
             network.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )

@@ -41,6 +41,7 @@ class NoduleNet(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.to_features = nn.Linear(2 * before, features)
         self.head = nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(features, outputs))
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def features(self, crops: Tensor) -> Tensor:
         """Return features (B, F) of crops (B, 2, 32, 32, 32)."""

@@ -128,7 +128,7 @@ def chosen_nodules(cubes: NoduleCubes, max_nodules: int | None) -> NDArray[np.in
     usable = np.flatnonzero(cubes.usable)
     if max_nodules is None or max_nodules >= len(usable):
         return usable
-    return usable[np.linspace(0, len(usable) - 1, max_nodules).astype(int)]
+    return np.asarray(usable[np.linspace(0, len(usable) - 1, max_nodules).astype(int)])
 
 
 def make_pairs(

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def study(
             held,
             config.judge,
             device=config.device,
-            on_progress=lambda done, total, s=synthesizer: tell(f"judging {s.name}", done, total),
+            on_progress=partial(tell, f"judging {synthesizer.name}"),
         )
         found = _results(fit, held, verdict, nets)
         found["seconds"] = {"pairs": made - begun, "judge": time.perf_counter() - made}
@@ -140,9 +141,7 @@ def _fit_and_held(
             max_nodules=config.max_nodules,
             random_seed=config.random_seed,
             cache=config.cache,
-            on_progress=lambda done, total, n=name: tell(
-                f"{synthesizer.name}: nodules of {n}", done, total
-            ),
+            on_progress=partial(tell, f"{synthesizer.name}: nodules of {name}"),
         )
         for name in (split, *LEARNT_FROM[split])
     }
@@ -202,7 +201,7 @@ def _floors(
     pairs = max(held.values(), key=len)
     train = splits["train"]
     usable = np.flatnonzero(train.usable)
-    centre = np.array([train.centre(n) for n in usable])
+    centre = np.array([train.centre(n) for n in usable.tolist()])
     rng = np.random.default_rng(0)
     halves, to_train = {}, {}
     for seed, net in nets.items():

@@ -123,7 +123,7 @@ def _floor_text(values: Mapping[str, Any]) -> str:
 def example_rows(pairs: Pairs, count: int = PANELS) -> NDArray[np.int64]:
     """Return pairs spread evenly over the diameters, smallest first; chosen by size alone."""
     order = np.argsort(pairs.asked_mm, kind="stable")
-    return order[np.linspace(0, len(order) - 1, min(count, len(order))).astype(int)]
+    return np.asarray(order[np.linspace(0, len(order) - 1, min(count, len(order))).astype(int)])
 
 
 def _panels(several: Mapping[str, Pairs]) -> Figure:

@@ -20,7 +20,8 @@ from lungsynth.evaluation.judge import (
 from lungsynth.evaluation.pairs import Pairs, quantised
 from lungsynth.evaluation.realism import load_for_study
 
-QUICK = JudgeConfig(epochs=8, batch_pairs=8, width=8, seeds=(0,), resamples=50)
+QUICK = JudgeConfig(epochs=2, batch_pairs=8, width=8, seeds=(0,), resamples=50)
+LEARNS = dataclasses.replace(QUICK, epochs=20)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_versions_of_one_kind_are_near_a_half():
 
     fit, held = lung(24, 2), lung(40, 3)
     verdict = judge(
-        pairs_of(fit, redrawn(fit, 4)), pairs_of(held, redrawn(held, 5), 100), QUICK, device="cpu"
+        pairs_of(fit, redrawn(fit, 4)), pairs_of(held, redrawn(held, 5), 100), LEARNS, device="cpu"
     )
 
     assert abs(verdict.mean_auc - 0.5) < 0.2
@@ -148,7 +149,7 @@ def test_a_planted_blur_is_found():
 
     fit, held = lung(24, 6), lung(20, 7)
     verdict = judge(
-        pairs_of(fit, blurred(fit)), pairs_of(held, blurred(held), 100), QUICK, device="cpu"
+        pairs_of(fit, blurred(fit)), pairs_of(held, blurred(held), 100), LEARNS, device="cpu"
     )
 
     assert verdict.mean_auc > 0.9
