@@ -62,4 +62,4 @@ def store_arrays(path: Path | None, arrays: Arrays) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, allow_pickle=False, **arrays)
+        np.savez(temporary, allow_pickle=False, **arrays)
