@@ -70,7 +70,11 @@ class VoiBatch:
 
 
 class NoduleVoiSampler:
-    """Draws batches of VOIs; classes by the square root of their frequency (ours)."""
+    """Draws batches of VOIs.
+
+    (ours) Classes come by the square root of their frequency and nodules by the square root of
+    their diameter, for ground glass and large nodules are rare and wanted.
+    """
 
     def __init__(
         self,
@@ -83,7 +87,7 @@ class NoduleVoiSampler:
         known = [cubes.attenuation[n] for n in self.indices]
         self.classes = np.array([ATTENUATIONS.index(a) for a in known if a is not None])
         count = np.bincount(self.classes, minlength=len(ATTENUATIONS))
-        weights = 1 / np.sqrt(count[self.classes])
+        weights = np.sqrt(cubes.diameter_mm[self.indices] / count[self.classes])
         self.probabilities = weights / weights.sum()
 
     def draw(self, rng: np.random.Generator) -> Draw:

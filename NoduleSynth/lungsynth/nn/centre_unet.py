@@ -27,13 +27,16 @@ class ModulatedConv(nn.Module):
     """Convolution 3^3 without padding, noise, normalisation over the item, scale and shift.
 
     One group in the normalisation: the ratios between channels, which carry how noisy and how
-    dense the surroundings are, survive it.
+    dense the surroundings are, survive it. Fine levels go without: there a large bright nodule
+    would darken, through the item's mean and deviation, the lung around it.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, condition_features: int) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, condition_features: int, *, normalised: bool
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv3d(channels_in, channels_out, 3)
-        self.norm = nn.GroupNorm(1, channels_out, affine=False)
+        self.norm = nn.GroupNorm(1, channels_out, affine=False) if normalised else nn.Identity()
         self.style = nn.Linear(condition_features, 2 * channels_out)
         self.noise_scale = nn.Parameter(torch.full((1, channels_out, 1, 1, 1), 0.1))
 
@@ -70,12 +73,14 @@ class CentreUNet(nn.Module):
             for a, b in ((channels_in, w), (w, 2 * w), (2 * w, 4 * w), (4 * w, 8 * w))
         )
         self.up = nn.ModuleList(
-            ModulatedConv(a, b, hidden)
-            for a, b in (
-                (8 * w + 4 * w, 4 * w),
-                (4 * w + 2 * w, 2 * w),
-                (2 * w + w, w),
-                (w + channels_in, w // 2),
+            ModulatedConv(a, b, hidden, normalised=level < 2)
+            for level, (a, b) in enumerate(
+                (
+                    (8 * w + 4 * w, 4 * w),
+                    (4 * w + 2 * w, 2 * w),
+                    (2 * w + w, w),
+                    (w + channels_in, w // 2),
+                )
             )
         )
         self.out = nn.Conv3d(w // 2, 1, 3)

@@ -98,14 +98,16 @@ def train(
     torch.manual_seed(options.seed)  # the networks' first weights; steps seed themselves
     recipe = build(data, options.preset, fabric, options.init)
     total_steps = options.steps or recipe.config.total_steps
-    _begin(output, name, recipe, options, total_steps)
+    if fabric.is_global_zero:
+        _begin(output, name, recipe, options, total_steps)
+    fabric.barrier()
     if checkpoint.exists():  # a run that was ended before its first checkpoint starts anew
         recipe.load_state_dict(load_checkpoint(checkpoint, name))
-    log = LossesLog(output / LOG, recipe.step_count)
+    log = LossesLog(output / LOG, recipe.step_count) if fabric.is_global_zero else None
     started, first = time.perf_counter(), recipe.step_count
 
     def after_step(step: int, losses: dict[str, float]) -> None:
-        if fabric.is_global_zero:
+        if log is not None:
             log.append(step, losses)
             if step % options.checkpoint_every == 0 or step == total_steps:
                 save_checkpoint(checkpoint, name, recipe.state_dict())
@@ -117,7 +119,7 @@ def train(
 
     run(recipe, total_steps, seed=options.seed, on_step=after_step)
     weights = output / f"{name}.safetensors"
-    if fabric.is_global_zero:
+    if log is not None:
         recipe.save_weights(weights)
         _end(output, recipe.step_count - first, time.perf_counter() - started)
     return weights

@@ -85,10 +85,17 @@ class VoiGanRecipe:
         raise NotImplementedError
 
     def draw_batch(self, rng: np.random.Generator) -> RealBatch:
-        """Make every random choice of a step, and bring its batch to the device."""
-        device = self.fabric.device
-        real = self.sampler.batch([self.sampler.draw(rng) for _ in range(self.batch_size)])
-        seeds = rng.integers(2**31, size=self.batch_size).tolist()
+        """Make every random choice of a step, and bring its batch to the device.
+
+        Of several processes each draws the choices of all and takes its own part.
+        """
+        device, ranks = self.fabric.device, self.fabric.world_size
+        total = self.batch_size * ranks
+        first = self.fabric.global_rank * self.batch_size
+        own = slice(first, first + self.batch_size)
+        real = self.sampler.batch([self.sampler.draw(rng) for _ in range(total)][own])
+        seeds = rng.integers(2**31, size=total)[own].tolist()
+        mix = rng.random(total, dtype=np.float32)[own]
         z, y, x = (torch.from_numpy(matrices).to(device) for matrices in real.round_trip)
         conditions = condition_vector(real.diameter_mm, real.attenuation, real.mean_hu, real.box_mm)
         return RealBatch(
@@ -100,7 +107,7 @@ class VoiGanRecipe:
             diameter_mm=torch.from_numpy(real.diameter_mm).float().to(device),
             box_mm=torch.from_numpy(real.box_mm).float().to(device),
             mean_hu=torch.from_numpy(real.mean_hu).float().to(device),
-            mix=torch.from_numpy(rng.random(self.batch_size, dtype=np.float32)).to(device),
+            mix=torch.from_numpy(mix).to(device),
         )
 
     def adam(
@@ -110,9 +117,14 @@ class VoiGanRecipe:
         return self.fabric.setup_optimizers(torch.optim.Adam(parameters, rate, betas))
 
     def descend(self, optimizer: Any, loss: Tensor) -> None:  # noqa: ANN401 - see ``adam``
-        """Take one step of an optimizer down a loss."""
+        """Take one step of an optimizer down a loss, the mean over all processes."""
         optimizer.zero_grad()
         self.fabric.backward(loss)
+        if self.fabric.world_size > 1:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")
         optimizer.step()
 
     def train_segmenter(self, segmenter: nn.Module, optimizer: Any, batch: RealBatch) -> Tensor:  # noqa: ANN401 - see ``adam``

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from lungsynth.core.contracts import BOX_VOXELS, Inpainting
 from lungsynth.core.nodule import NoduleSpec
@@ -50,7 +49,7 @@ class MCGAN:
     ) -> None:
         self.config = networks.config
         networks.eval().to(device)
-        nn.Module.to(networks, memory_format=torch.channels_last_3d)
+        networks.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.networks = networks
         self.device = str(device)
         self.weights_sha256 = weights_sha256
