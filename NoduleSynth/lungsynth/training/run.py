@@ -103,26 +103,38 @@ def train(
     fabric.barrier()
     if checkpoint.exists():  # a run that was ended before its first checkpoint starts anew
         recipe.load_state_dict(load_checkpoint(checkpoint, name))
-    log = LossesLog(output / LOG, recipe.step_count) if fabric.is_global_zero else None
+    writer = RunWriter(output, name, recipe, options) if fabric.is_global_zero else None
     started, first = time.perf_counter(), recipe.step_count
 
     def after_step(step: int, losses: dict[str, float]) -> None:
-        if log is not None:
-            log.append(step, losses)
-            if step % options.checkpoint_every == 0 or step == total_steps:
-                save_checkpoint(checkpoint, name, recipe.state_dict())
-                draw_curves(output / LOG, output / CURVES)
-            if options.snapshot_every and step % options.snapshot_every == 0:
-                recipe.save_weights(output / f"{name}-{step:06d}.safetensors")
+        if writer is not None:
+            writer.after_step(step, losses, last=step == total_steps)
         if on_step is not None:
             on_step(step, total_steps, losses)
 
     run(recipe, total_steps, seed=options.seed, on_step=after_step)
     weights = output / f"{name}.safetensors"
-    if log is not None:
+    if writer is not None:
         recipe.save_weights(weights)
         _end(output, recipe.step_count - first, time.perf_counter() - started)
     return weights
+
+
+class RunWriter:
+    """Writes what a run leaves in its folder, step by step; one process of a run does it."""
+
+    def __init__(self, output: Path, name: str, recipe: Any, options: TrainOptions) -> None:  # noqa: ANN401 - any recipe
+        self.output, self.name, self.recipe, self.options = output, name, recipe, options
+        self.log = LossesLog(output / LOG, recipe.step_count)
+
+    def after_step(self, step: int, losses: dict[str, float], *, last: bool) -> None:
+        """Log a step; write checkpoint, curves and weights to choose among when they are due."""
+        self.log.append(step, losses)
+        if last or step % self.options.checkpoint_every == 0:
+            save_checkpoint(self.output / CHECKPOINT, self.name, self.recipe.state_dict())
+            draw_curves(self.output / LOG, self.output / CURVES)
+        if self.options.snapshot_every and step % self.options.snapshot_every == 0:
+            self.recipe.save_weights(self.output / f"{self.name}-{step:06d}.safetensors")
 
 
 def launch_fabric(options: TrainOptions) -> Any:  # noqa: ANN401 - Fabric is an optional extra
