@@ -86,9 +86,10 @@ class MCGAN:
         Items go through the network one by one: convolutions add up in another order in a batch,
         and the same spec must give the same voxels in whatever batch it comes.
         """
-        filled = [
-            self._inpaint_one(cube, spec) for cube, spec in zip(context_hu, specs, strict=True)
-        ]
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+            filled = [
+                self._inpaint_one(cube, spec) for cube, spec in zip(context_hu, specs, strict=True)
+            ]
         return Inpainting(
             hu=np.stack([f[0] for f in filled]), mask=np.stack([f[1] for f in filled])
         )
