@@ -21,7 +21,6 @@ from lungsynth.core.insertion import Insertion, diameter_tolerance_mm
 from lungsynth.core.nodule import (
     ATTENUATION_HU_RANGE,
     Attenuation,
-    NodulePopulation,
     NoduleSpec,
     Seed,
 )
@@ -49,17 +48,19 @@ class ControlConfig:
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """A volume and the seeds that go into it together.
+    """A volume and the seeds that go into it, one at a time.
 
     Args:
         name: How the report calls the place.
         volume: CT in HU.
         seeds: What is asked there.
+        unplaced: Nodules for which no place was found, and why; they count as refused.
     """
 
     name: str
     volume: Volume
     seeds: Sequence[Seed]
+    unplaced: Sequence[tuple[NoduleSpec, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -117,17 +118,19 @@ def measure_again(volume: Volume, insertion: Insertion) -> tuple[float, float]:
 
 def try_site(site: Site, synthesizer: CtSynthesizer) -> Iterator[Outcome]:
     """Insert the seeds of a site and measure each; refused ones are told, not dropped."""
+    for spec, reason in site.unplaced:
+        yield replace(_asked(site, spec), refused=reason)
     for seed in site.seeds:
         try:  # one by one, so that a refusal takes no other seed with it
             done = insert(site.volume, [seed], synthesizer)
         except LungSynthError as error:
-            yield replace(_asked(site, seed), refused=str(error))
+            yield replace(_asked(site, seed.spec), refused=str(error))
             continue
         made = done.insertions[0]
         measured_mm, mean_hu = measure_again(done.volume, made)
         reported = (made.measured.diameter_mm, made.measured.mean_hu)
         yield replace(
-            _asked(site, seed),
+            _asked(site, seed.spec),
             measured_mm=measured_mm,
             mean_hu=mean_hu,
             said_within=made.within_tolerance,
@@ -135,8 +138,7 @@ def try_site(site: Site, synthesizer: CtSynthesizer) -> Iterator[Outcome]:
         )
 
 
-def _asked(site: Site, seed: Seed) -> Outcome:
-    spec = seed.spec
+def _asked(site: Site, spec: NoduleSpec) -> Outcome:
     return Outcome(site.name, spec.diameter_mm, str(spec.attenuation), spec.latent_seed)
 
 
@@ -171,16 +173,13 @@ def ct_sites(name: str, volume: Volume, config: ControlConfig) -> Iterator[Site]
             NoduleSpec(diameter_mm, attenuation, latent_seed=int(rng.integers(2**31)))
             for attenuation in config.attenuations
         ]
-        population = NodulePopulation((diameter_mm, diameter_mm), config.attenuations)
-        try:
-            seeds = propose_seeds(volume, len(specs), rng, population, lungs=lungs, specs=specs)
-        except LungSynthError:
-            # no room for so many so large; the middle of the lungs is tried, and may be refused
-            k, j, i = (float(x) for x in np.argwhere(lungs).mean(axis=0))
-            ras = volume.ijk_to_ras_mm((i, j, k))
-            place = (float(ras[0]), float(ras[1]), float(ras[2]))
-            seeds = [Seed(place, spec) for spec in specs]
-        yield Site(name, volume, seeds)
+        seeds, unplaced = [], []
+        for spec in specs:  # each is inserted alone, so they need not keep apart
+            try:
+                seeds += propose_seeds(volume, 1, rng, lungs=lungs, specs=[spec])
+            except LungSynthError as error:
+                unplaced.append((spec, str(error)))
+        yield Site(name, volume, seeds, unplaced)
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -164,6 +164,15 @@ def test_a_refused_seed_is_told_and_takes_no_other_with_it(nine_cubes, ball):
     assert found[1].size_kept
 
 
+def test_a_nodule_without_a_place_counts_as_refused(nine_cubes, ball):
+    site = Site("ct", nine_cubes.cube_volume(0), [], [(NoduleSpec(30.0), "no room")])
+
+    found = control_study([site], ball())
+
+    assert found["by_diameter_mm"]["30"]["refused"] == 1
+    assert found["outcomes"][0]["refused"] == "no room"
+
+
 def test_numbers_and_picture_are_written(nodule_data, ball, monkeypatch):
     monkeypatch.setattr(control, "load_for_study", lambda *_: ball())
     json_path, picture = nodule_data / "control.json", nodule_data / "control.png"
