@@ -1,0 +1,55 @@
+"""Nodules made by formula, in the format of the real cubes."""
+
+import csv
+
+import numpy as np
+import pytest
+
+SIDE = 48
+COLUMNS = ("patient", "series_uid", "mask_equivalent_diameter_mm", "ambiguous", "texture")
+
+
+def ball(diameter_mm, centre=(23.5, 23.5, 23.5)):
+    points = np.indices((SIDE,) * 3) - np.reshape(centre, (3, 1, 1, 1))
+    return np.square(points).sum(axis=0) <= (diameter_mm / 2) ** 2
+
+
+@pytest.fixture(scope="session")
+def write_cubes():
+    """Write nodule cubes to a folder as one split: masks, HU and rows."""
+
+    def write(folder, split, hu, masks, rows):
+        folder.mkdir(parents=True, exist_ok=True)
+        packed = np.packbits(np.stack(masks).reshape(len(masks), -1), axis=1)
+        hu8 = np.rint((np.stack(hu) + 1024) / 8).clip(0, 255).astype(np.uint8)
+        np.savez(folder / f"{split}.npz", hu8=hu8, mask=packed)
+        with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as lines:
+            table = csv.DictWriter(lines, COLUMNS, restval="")
+            table.writeheader()
+            table.writerows(rows)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def cubes_folder(write_cubes, tmp_path_factory):
+    """A folder with a train split of nine noisy balls: three sizes of each attenuation."""
+    rng = np.random.default_rng(3)
+    hu, masks, rows = [], [], []
+    for texture, level in (("5.0", -50), ("3.0", -430), ("1.0", -650)):
+        for n, diameter in enumerate((6.0, 9.0, 14.0)):
+            mask = ball(diameter, (23.5, 23 + 0.5 * n, 24))
+            lung = rng.normal(-840, 40, mask.shape)
+            hu.append(np.where(mask, level + rng.normal(0, 25, mask.shape), lung))
+            masks.append(mask)
+            rows.append(
+                {
+                    "patient": f"P{len(rows) // 2}",
+                    "series_uid": f"1.2.{len(rows)}",
+                    "texture": texture,
+                    "ambiguous": "0.0",
+                }
+            )
+    folder = tmp_path_factory.mktemp("cubes")
+    write_cubes(folder, "train", hu, masks, rows)
+    return folder
