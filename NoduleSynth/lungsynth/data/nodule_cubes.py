@@ -8,6 +8,8 @@ generation baseline: LUNA16 and LIDC-IDRI nodules, axes (z, y, x) pointing to S,
 from __future__ import annotations
 
 import csv
+import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -60,7 +62,7 @@ class NoduleCubes:
         try:
             with np.load(archive, allow_pickle=False) as arrays:
                 hu8, packed = arrays["hu8"], arrays["mask"]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             msg = f"{archive}: not an archive of nodule cubes with 'hu8' and 'mask' ({error})"
             raise LungSynthError(msg) from None
         with table.open(newline="", encoding="utf-8") as lines:
