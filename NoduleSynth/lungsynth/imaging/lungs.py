@@ -26,7 +26,6 @@ AERATED_HU = -400.0
 SOFT_TISSUE_HU = 50.0
 GAS_HU = -945.0  # what a region of lung never has as its median, emphysema included
 LEAST_ML = 60.0  # of a lung
-TRACHEA_RADIUS_MM = 13.0  # more than any has
 PLEURAL_BALL_MM = 12.0  # closes what is up to twice as wide at the pleura: nodules, vessels
 SIDES = ("right", "left")
 ZONES = ("upper", "middle", "lower")
@@ -98,7 +97,7 @@ def find_lungs(volume: Volume) -> CoarseLungs:
     grid = CoarseGrid.of(volume)
     hu = grid.shrink(volume.voxels)
     air = hu < AERATED_HU
-    outside = _outside_air(hu, air, grid)
+    outside = _outside_air(hu, air)
     inside = _with_dense_lung(hu, air & ~outside)
     airways = central_airways(hu, inside, grid.spacing_mm)
     around = ndimage.binary_dilation(airways, iterations=1)
@@ -148,26 +147,34 @@ def split_lungs(volume: Volume, lungs: Bools) -> CoarseLungs:
     hu = grid.shrink(volume.voxels)
     mask = grid.shrink(lungs) >= 0.5
     air = hu < AERATED_HU
-    airways = central_airways(hu, air & ~_outside_air(hu, air, grid), grid.spacing_mm)
+    airways = central_airways(hu, air & ~_outside_air(hu, air), grid.spacing_mm)
     return CoarseLungs(grid, hu, _split_sides(mask, grid), airways)
 
 
-def _outside_air(hu: NDArray[np.float32], air: Bools, grid: CoarseGrid) -> Bools:
-    """Return the air around the body: wide, as dark as air, and at the border.
+def _outside_air(hu: NDArray[np.float32], air: Bools) -> Bools:
+    """Return the air around the body: at the border of its axial slice, and dark as air is.
 
-    Only what is wide counts, since a trachea may open into padding and lead into the lungs;
-    lungs that the border cuts are at the border too but not as dark.
+    Slices are looked at one by one, since a trachea may open into padding and lead into the
+    lungs. Lungs that the border cuts are at the border too but not as dark; what is darker
+    than they are beside them is still outside.
     """
-    reach = int(np.ceil(TRACHEA_RADIUS_MM / grid.spacing_mm.min()))
-    labels, count = ndimage.label(ndimage.binary_erosion(air, iterations=reach, border_value=1))
-    faces = [labels[[0, -1]], labels[:, [0, -1]], labels[:, :, [0, -1]]]
-    at_border = np.unique(np.concatenate([face.ravel() for face in faces]))
-    chosen = np.zeros(count + 1, bool)
-    for label in at_border[at_border > 0]:
-        chosen[label] = np.median(hu[labels == label]) < GAS_HU
-    if not chosen.any():
-        return np.zeros_like(air)
-    return np.asarray(ndimage.binary_dilation(chosen[labels], iterations=reach + 1, mask=air))
+    outside = air & (hu < GAS_HU)
+    for row, (plane, lucent) in enumerate(zip(hu, air, strict=True)):
+        outside[row] = _at_border(outside[row]) > 0
+        pieces = _at_border(lucent)
+        for label in np.unique(pieces[pieces > 0]):
+            piece = pieces == label
+            if np.median(plane[piece]) < GAS_HU:
+                outside[row, piece] = True
+    return np.asarray(ndimage.binary_dilation(outside, iterations=2, mask=air))
+
+
+def _at_border(plane: Bools) -> NDArray[np.int32]:
+    """Return the labels of the pieces of a slice that touch its border; 0 elsewhere."""
+    labels, count = ndimage.label(plane)
+    touches = np.zeros(count + 1, bool)
+    touches[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
+    return np.asarray(np.where(touches[labels], labels, 0), np.int32)
 
 
 def _without_gas(hu: NDArray[np.float32], air: Bools, grid: CoarseGrid) -> tuple[Bools, Bools]:

@@ -15,10 +15,12 @@ from lungsynth.core.nodule import NodulePopulation, NoduleSpec, Seed, draw_nodul
 from lungsynth.core.volume import Volume
 from lungsynth.imaging.coarse import Bools, CoarseGrid
 from lungsynth.imaging.lungs import CoarseLungs, find_lungs, split_lungs
+from lungsynth.imaging.placement import EDGE_MM
 
 Site = Literal["parenchyma", "juxta-pleural", "juxta-vascular"]
 Floats = NDArray[np.float64]
 
+BOX_GAP_MM = 1.0  # between boxes, at the least
 MARGIN_MM = 1.5  # from the nodule's surface to pleura, airways and large vessels
 VESSEL_HU = -400.0  # block means above: vessels of about 4 mm and more
 WALL_MM = 4.0  # blocks nearer to the pleura are bright from the wall, not from a vessel
@@ -29,8 +31,8 @@ BATCH = 512
 
 
 def box_side_mm(diameter_mm: float) -> float:
-    """Return about the side of the box that a nodule's insertion may change."""
-    return 1.25 * 1.27 * diameter_mm + 3.0
+    """Return the side of the box that a nodule's insertion may change, as synthesizers ask."""
+    return 1.6 * diameter_mm + 3.0
 
 
 def propose_seeds(
@@ -45,9 +47,10 @@ def propose_seeds(
 ) -> list[Seed]:
     """Choose places for nodules.
 
-    Sides and thirds of the lungs take turns. Boxes lie inside the volume and do not overlap,
-    and no two centres are nearer than the sum of the diameters. In the parenchyma, a nodule
-    for which no place is deep enough goes to the deepest one.
+    Sides and thirds of the lungs take turns. Nodules lie inside the volume, though their boxes
+    may reach beyond it; boxes do not overlap, and no two centres are nearer than the sum of the
+    diameters. In the parenchyma, a nodule for which no place is deep enough goes to the deepest
+    one.
 
     Args:
         volume: Chest CT in HU.
@@ -111,6 +114,8 @@ class _Places:
         clear_mm: Distance to airways and large vessels.
         vessel_mm: Distance to small vessels.
         site: Where nodules go.
+        taken: Centre (RAS mm) and diameter of the nodules so far.
+        used: How many nodules each zone has got.
     """
 
     grid: CoarseGrid
@@ -121,7 +126,7 @@ class _Places:
     clear_mm: Floats
     vessel_mm: Floats
     site: Site
-    taken: list[tuple[Floats, Floats, float]] = field(default_factory=list)
+    taken: list[tuple[Floats, float]] = field(default_factory=list)
     used: NDArray[np.int64] = field(default_factory=lambda: np.zeros(7, np.int64))
 
     @classmethod
@@ -157,9 +162,8 @@ class _Places:
 
     def draw(self, diameter_mm: float, rng: np.random.Generator) -> Floats | None:
         """Draw a place, take it and return its RAS in mm; None where there is none."""
-        fits = self._inside_volume(diameter_mm)
         wanted = self._depth_wanted_mm(diameter_mm, rng)
-        suitable = np.flatnonzero(fits & self._suits(diameter_mm, wanted))
+        suitable = np.flatnonzero(self._suits(diameter_mm, wanted))
         order = np.argsort(self.used[1:] + rng.random(6)) + 1  # least used zone first
         for zone in order:
             candidates = rng.permutation(suitable[self.zone[suitable] == zone])
@@ -167,7 +171,7 @@ class _Places:
                 return self.taken[-1][0]
         if self.site == "parenchyma":
             clearance = np.minimum(self.depth_mm, self.clear_mm)
-            rest = np.flatnonzero(fits & (clearance >= LEAST_CLEARANCE * diameter_mm / 2))
+            rest = np.flatnonzero(clearance >= LEAST_CLEARANCE * diameter_mm / 2)
             deepest_first = rest[np.argsort(-clearance[rest], kind="stable")]
             if self._take_first(deepest_first, diameter_mm, wanted):
                 return self.taken[-1][0]
@@ -190,33 +194,33 @@ class _Places:
             suits &= (self.vessel_mm <= touch) & (self.vessel_mm >= 0.3 * touch)
         return np.asarray(suits)
 
-    def _half_box(self, diameter_mm: float) -> Floats:
-        """Return half of the box in voxels (k, j, i); a turned grid needs more of them."""
-        per_axis = np.abs(np.linalg.inv(self.grid.ijk_to_ras[:3, :3])).sum(axis=1)
-        return np.asarray(0.5 * box_side_mm(diameter_mm) * per_axis[::-1])
+    def _along_axes_mm(self, ras: Floats) -> Floats:
+        """Return vectors, shape (N, 3), as lengths in mm along the voxel axes (i, j, k)."""
+        columns = self.grid.ijk_to_ras[:3, :3]
+        return np.asarray(ras @ np.linalg.inv(columns).T * np.linalg.norm(columns, axis=0))
 
-    def _inside_volume(self, diameter_mm: float) -> Bools:
-        """Say which blocks can hold the whole box of a nodule."""
-        centre, half = self.grid.to_kji(self.blocks), self._half_box(diameter_mm)
-        half += np.array(self.grid.factors) * (self.site == "juxta-pleural")  # moved later
-        last = np.array(self.grid.fine_shape) - 1
-        return np.asarray(((centre - half >= 0) & (centre + half <= last)).all(axis=1))
+    def _room_mm(self, ras: Floats) -> Floats:
+        """Return the distance of points from the nearest face of the volume, shape (N,)."""
+        place = self._along_axes_mm(ras - self.grid.ijk_to_ras[:3, 3])
+        voxel = np.linalg.norm(self.grid.ijk_to_ras[:3, :3], axis=0)
+        size = np.array(self.grid.fine_shape[::-1]) * voxel
+        return np.asarray(np.minimum(place + voxel / 2, size - voxel / 2 - place).min(axis=1))
 
     def _take_first(self, candidates: NDArray[np.intp], diameter: float, wanted: float) -> bool:
-        """Take the first candidate that keeps clear of the seeds before it."""
-        half = self._half_box(diameter)
+        """Take the first candidate that keeps clear of the edge and of the seeds before it."""
         for start in range(0, len(candidates), BATCH):
             batch = candidates[start : start + BATCH]
             ras = self._ras(batch, wanted)
-            free = np.ones(len(batch), bool)
-            for other, other_half, other_diameter in self.taken:
+            # Places are rounded to 0.01 mm later
+            free = self._room_mm(ras) > diameter / 2 + EDGE_MM + 0.05
+            for other, other_diameter in self.taken:
                 apart = ras - other
-                boxes = np.abs(apart @ np.linalg.inv(self.grid.ijk_to_ras[:3, :3]).T)[:, ::-1]
-                free &= (boxes >= half + other_half + 1).any(axis=1)
+                needed = 0.5 * (box_side_mm(diameter) + box_side_mm(other_diameter)) + BOX_GAP_MM
+                free &= (np.abs(self._along_axes_mm(apart)) >= needed).any(axis=1)
                 free &= np.linalg.norm(apart, axis=1) > diameter + other_diameter + MARGIN_MM
             if free.any():
                 first = int(np.argmax(free))
-                self.taken.append((ras[first], half, diameter))
+                self.taken.append((ras[first], diameter))
                 self.used[self.zone[batch[first]]] += 1
                 return True
         return False

@@ -133,7 +133,7 @@ def test_oblique_and_anisotropic_copies_give_the_same_lungs(phantom, mask, spaci
     found = Volume(lung_mask(copy).astype(np.float32), matrix)
 
     back = resampled(found, phantom.ijk_to_ras, phantom.voxels.shape).voxels > 0.5
-    assert dice(back, mask) > 0.97
+    assert dice(back, mask) > 0.98
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32, np.float64])
@@ -147,7 +147,7 @@ def test_same_input_same_mask(phantom, mask):
     np.testing.assert_array_equal(lung_mask(phantom), mask)
 
 
-@pytest.mark.parametrize("diameter_mm", [10, 15, 20])
+@pytest.mark.parametrize("diameter_mm", [6, 8, 10, 15, 20])
 def test_nodule_at_the_pleura_belongs_to_the_lung(phantom, mask, diameter_mm):
     """Half sunk into the costal pleura it would be cut away by a threshold."""
     along = np.arange(0, 150, 0.5)
@@ -156,8 +156,24 @@ def test_nodule_at_the_pleura_belongs_to_the_lung(phantom, mask, diameter_mm):
 
     found = lung_mask(volume)
 
-    assert np.mean(found[ball & mask]) > 0.9
+    # Of a small ball, the voxels that the pleura cuts are a large share.
+    off_wall = ndimage.binary_erosion(mask, np.ones((1, 3, 3)))
+    assert np.mean(found[ball & off_wall]) > 0.97
+    assert np.mean(found[ball & mask]) > (0.9 if diameter_mm >= 10 else 0.65)
     assert np.mean(volume.voxels[ball & mask] < -400) == 0
+
+
+def test_padding_that_the_trachea_opens_into_does_not_lead_into_the_lungs(phantom, mask):
+    """Slices of nothing, above and below: the neck is open, and the air beside it narrow."""
+    padded = np.pad(phantom.voxels, ((6, 6), (0, 0), (0, 0)), constant_values=-1000)
+    matrix = phantom.ijk_to_ras.copy()
+    matrix[:3, 3] = phantom.ijk_to_ras_mm([0, 0, -6])
+
+    found = lung_mask(Volume(padded, matrix))
+
+    assert dice(found[6:-6], mask) > 0.995
+    assert not found[:6].any()
+    assert not found[-6:].any()
 
 
 def test_cropping_to_the_lungs_does_not_matter(phantom, mask):

@@ -11,6 +11,7 @@ from lungsynth.core.nodule import Attenuation, NodulePopulation, NoduleSpec
 from lungsynth.core.volume import Volume
 from lungsynth.imaging.lungs import lung_mask
 from lungsynth.imaging.phantom import SMALL, thorax_phantom
+from lungsynth.imaging.placement import check_seeds
 from lungsynth.imaging.proposal import box_side_mm, propose_seeds
 
 SIZES = NodulePopulation(diameter_mm=(5.0, 12.0))
@@ -61,16 +62,15 @@ def test_seeds_in_the_parenchyma_stay_clear_of_pleura_vessels_and_airways(phanto
     assert (distance_at(phantom, large, seeds) > radii(seeds)).all()
 
 
-def test_boxes_lie_in_the_volume_and_never_overlap(phantom, mask):
+def test_the_engine_accepts_them_and_boxes_never_overlap(phantom, mask, make_balls):
     seeds = propose(phantom, mask, count=12)
     low, high = boxes(phantom, seeds)
 
-    assert (low >= 0).all()
-    assert (high <= np.array(phantom.voxels.shape[::-1]) - 1).all()
+    check_seeds(phantom, seeds, make_balls())
     for one in range(12):
         for other in range(one):
             gap = np.maximum(low[one] - high[other], low[other] - high[one])
-            assert gap.max() >= 0.9
+            assert (gap * phantom.spacing_mm).max() >= 0.95
             apart = np.subtract(seeds[one].position_ras_mm, seeds[other].position_ras_mm)
             assert np.linalg.norm(apart) > 2 * (radii(seeds)[one] + radii(seeds)[other])
 
@@ -145,8 +145,20 @@ def test_refuses_what_makes_no_sense(phantom, mask, options, message):
         propose(phantom, mask, **options)
 
 
-def test_turned_boxes_stay_in_the_volume(phantom):
-    """On an oblique grid the cube along S, P and L needs more voxels of each axis."""
+def test_the_box_of_a_large_nodule_may_leave_the_volume(phantom, mask, make_balls):
+    """45 mm of chest: too little for the box of 51 mm, enough for the nodule and 2 mm."""
+    slab = slice(30, 40)
+    matrix = phantom.ijk_to_ras.copy()
+    matrix[:3, 3] = phantom.ijk_to_ras_mm([0, 0, 30])
+    volume = Volume(phantom.voxels[slab], matrix)
+
+    seeds = propose(volume, mask[slab], count=2, specs=[NoduleSpec(30.0)] * 2)
+
+    check_seeds(volume, seeds, make_balls())
+    assert (distance_at(volume, ~mask[slab], seeds) > 15).all()
+
+
+def test_the_engine_accepts_them_on_an_oblique_grid(phantom, make_balls):
     turn = np.deg2rad(20)
     matrix = phantom.ijk_to_ras.copy()
     matrix[:3] = (
@@ -155,11 +167,6 @@ def test_turned_boxes_stay_in_the_volume(phantom):
     )
     volume = Volume(phantom.voxels, matrix)
 
-    seeds = propose_seeds(volume, 4, np.random.default_rng(0), SIZES)
+    seeds = propose_seeds(volume, 8, np.random.default_rng(0), NodulePopulation())
 
-    for seed in seeds:
-        half = box_side_mm(seed.spec.diameter_mm) / 2
-        corners = np.array(np.meshgrid(*[[-half, half]] * 3)).reshape(3, -1).T
-        ijk = volume.ras_to_ijk(corners + seed.position_ras_mm)
-        assert (ijk > -0.1).all()
-        assert (ijk < np.array(volume.voxels.shape[::-1]) - 0.9).all()
+    check_seeds(volume, seeds, make_balls())
