@@ -10,7 +10,7 @@ from pathlib import Path
 
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from lungsynth.core.errors import LungSynthError
@@ -58,8 +58,21 @@ def save_weights(
     }
     metadata = {"format": FORMAT, "system": system, "config": json.dumps(dict(config))}
     temporary = path.with_name(path.name + ".part")
-    save_file(half, temporary, metadata)
+    temporary.write_bytes(_with_sorted_header(save(half, metadata)))
     temporary.replace(path)
+
+
+def _with_sorted_header(stored: bytes) -> bytes:
+    """Return a safetensors file with its metadata in order: safetensors writes them in any.
+
+    The same weights are then the same bytes, and have the same sha256.
+    """
+    size = int.from_bytes(stored[:8], "little")
+    header = json.loads(stored[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + stored[8 + size :]
 
 
 def load_weights(path: Path, system: str) -> Weights:
@@ -85,11 +98,16 @@ def load_weights(path: Path, system: str) -> Weights:
             f"'{metadata.get('format', 'unknown')}'; '{system}' in '{FORMAT}' are needed"
         )
         raise LungSynthError(msg)
+    try:
+        config = dict(json.loads(metadata["config"]))
+    except (KeyError, TypeError, ValueError):
+        msg = f"{path}: the file does not say how the networks of its weights are built"
+        raise LungSynthError(msg) from None
     return Weights(
         tensors={
             name: value.float() if value.dtype == torch.float16 else value
             for name, value in tensors.items()
         },
-        config=json.loads(metadata["config"]),
+        config=config,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )

@@ -35,7 +35,8 @@ def load_checkpoint(path: Path, system: str) -> dict[str, Any]:
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - whatever a foreign file makes torch raise
-        msg = f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})"
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        msg = f"{path}: not a readable checkpoint ({reason})"
         raise LungSynthError(msg) from None
     found = data.get("format") if isinstance(data, dict) else None
     if found != FORMAT:

@@ -1,0 +1,213 @@
+"""Training runs in their folders: exact resume, guards, and what they leave."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lungsynth.core.errors import LungSynthError
+from lungsynth.nn.weights import load_weights
+from lungsynth.synthesizers.mcgan.recipe import MCGANRecipe
+from lungsynth.training import run as training
+from lungsynth.training.checkpoint import load_checkpoint
+from lungsynth.training.losses_log import read_losses
+from lungsynth.training.run import TrainOptions, train
+
+SOURCES = Path(training.__file__).resolve().parents[2]
+
+
+def tiny(steps=4, **changes):
+    return TrainOptions(
+        **{"preset": "tiny", "steps": steps, "accelerator": "cpu", "checkpoint_every": 2, **changes}
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(cubes_folder, tmp_path_factory):
+    """Four steps at one go."""
+    output = tmp_path_factory.mktemp("whole")
+    told = []
+    weights = train("mcgan", cubes_folder, output, tiny(4), lambda *t: told.append(t))
+    return output, weights, told
+
+
+def assert_same_run(one, two):
+    first, second = (load_checkpoint(o / "checkpoint.pt", "mcgan") for o in (one, two))
+    assert same(first, second)
+    stored, again = (load_weights(o / "mcgan.safetensors", "mcgan") for o in (one, two))
+    assert stored.sha256 == again.sha256
+    assert read_losses(one / "losses.jsonl") == read_losses(two / "losses.jsonl")
+
+
+def same(one, two):
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, two)
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(one[k], two[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(two) and all(map(same, one, two))
+    return one == two
+
+
+def test_a_run_leaves_weights_losses_curves_and_a_card(whole):
+    output, weights, told = whole
+
+    assert weights == output / "mcgan.safetensors"
+    assert {p.name for p in output.iterdir()} == {
+        *("checkpoint.pt", "losses.jsonl", "losses.png", "mcgan.safetensors", "run.json")
+    }
+    assert (output / "losses.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert [(step, total) for step, total, _ in told] == [(n, 4) for n in (1, 2, 3, 4)]
+    assert [row["step"] for row in read_losses(output / "losses.jsonl")] == [1, 2, 3, 4]
+    card = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    assert (card["system"], card["preset"], card["total_steps"]) == ("mcgan", "tiny", 4)
+    assert card["data"]["nodules"] == 9
+    assert card["last_session_steps"] == 4
+    assert load_checkpoint(output / "checkpoint.pt", "mcgan")["step_count"] == 4
+
+
+def test_a_resumed_run_equals_the_uninterrupted_one(whole, cubes_folder, tmp_path):
+    train("mcgan", cubes_folder, tmp_path, tiny(2))
+    train("mcgan", cubes_folder, tmp_path, tiny(4, resume=True))
+
+    assert_same_run(whole[0], tmp_path)
+
+
+def test_another_seed_gives_other_weights(whole, cubes_folder, tmp_path):
+    train("mcgan", cubes_folder, tmp_path, tiny(1, seed=1))
+
+    first = read_losses(whole[0] / "losses.jsonl")[0]
+    assert read_losses(tmp_path / "losses.jsonl")[0]["l1"] != first["l1"]
+
+
+def test_nan_stops_the_run_and_the_last_good_checkpoint_stays(
+    whole, cubes_folder, tmp_path, monkeypatch
+):
+    """The step that broke may have spoilt the networks: what is stored is from before it."""
+    step = MCGANRecipe.step
+
+    def breaks(self, rng):
+        losses = step(self, rng)
+        if self.step_count == 2:
+            with torch.no_grad():
+                self.networks.generator.out.weight.fill_(torch.nan)
+            losses["l1"] = float("nan")
+        return losses
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MCGANRecipe, "step", breaks)
+        with pytest.raises(LungSynthError, match=r"stopped at step 3: l1 is not a finite number"):
+            train("mcgan", cubes_folder, tmp_path, tiny(4))
+    assert not (tmp_path / "mcgan.safetensors").exists()
+    assert load_checkpoint(tmp_path / "checkpoint.pt", "mcgan")["step_count"] == 2
+    train("mcgan", cubes_folder, tmp_path, tiny(4, resume=True))
+
+    assert_same_run(whole[0], tmp_path)
+
+
+def test_a_folder_with_a_run_is_refused_without_resume(whole, cubes_folder):
+    before = (whole[0] / "checkpoint.pt").read_bytes()
+    with pytest.raises(LungSynthError, match=r"holds a run already; go on with --resume"):
+        train("mcgan", cubes_folder, whole[0], tiny(6))
+
+    assert (whole[0] / "checkpoint.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"), [({"preset": "paper-tiny"}, "preset, config"), ({"seed": 3}, "seed")]
+)
+def test_a_run_is_resumed_as_it_was_begun(whole, cubes_folder, changes, named):
+    with pytest.raises(LungSynthError, match=rf"was begun with another {named}; resume it"):
+        train("mcgan", cubes_folder, whole[0], tiny(6, resume=True, **changes))
+
+
+def test_other_data_are_not_the_same_run(whole, write_cubes, tmp_path):
+    mask = np.zeros((48, 48, 48), bool)
+    mask[20:28, 20:28, 20:28] = True
+    rows = [{"patient": "Q", "series_uid": "1", "texture": "5", "ambiguous": "0"}]
+    write_cubes(tmp_path, "train", [np.zeros(mask.shape)], [mask], rows)
+    with pytest.raises(LungSynthError, match=r"was begun with another data"):
+        train("mcgan", tmp_path, whole[0], tiny(6, resume=True))
+
+
+def test_there_must_be_a_run_to_resume(cubes_folder, tmp_path):
+    with pytest.raises(LungSynthError, match=r"no run there to resume"):
+        train("mcgan", cubes_folder, tmp_path / "new", tiny(2, resume=True))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_can_start_from_weights_and_keep_snapshots(whole, cubes_folder, tmp_path):
+    start = load_weights(whole[1], "mcgan").tensors
+    train("mcgan", cubes_folder, tmp_path, tiny(1, init=whole[1], snapshot_every=1, seed=5))
+
+    after = load_weights(tmp_path / "mcgan-000001.safetensors", "mcgan").tensors
+    change = max((after[k] - start[k]).abs().max() for k in start if start[k].is_floating_point())
+    assert 0 < change < 0.01  # one step of Adam away, not drawn anew
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1; got 0"),
+        ({"devices": 0}, "devices must be at least 1"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
+        ({"precision": "8-bit"}, "unknown precision '8-bit'; allowed are 32-true"),
+    ],
+)
+def test_options_are_checked(changes, message):
+    with pytest.raises(LungSynthError, match=message):
+        TrainOptions(**changes)
+
+
+def test_a_gpu_that_is_not_there_is_refused(cubes_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(LungSynthError, match=r"no usable GPU: torch .* finds none"):
+        train("mcgan", cubes_folder, tmp_path / "new", tiny(2, accelerator="cuda"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_foreign_checkpoint_stops_a_resume(whole, cubes_folder, tmp_path):
+    (tmp_path / "run.json").write_bytes((whole[0] / "run.json").read_bytes())
+    (tmp_path / "checkpoint.pt").write_bytes(b"\x80\x04not a checkpoint")
+    with pytest.raises(LungSynthError, match=r"checkpoint.pt: not a readable checkpoint"):
+        train("mcgan", cubes_folder, tmp_path, tiny(4, resume=True))
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_resumed_to_the_same_weights(cubes_folder, tmp_path):
+    """SIGKILL between two checkpoints, twice; then --resume on the command line to the end."""
+    program = (
+        "import sys; from pathlib import Path; from lungsynth.training.run import *; "
+        "train('mcgan', Path(sys.argv[1]), Path(sys.argv[2]), TrainOptions('tiny', 9, "
+        "resume=sys.argv[3] == 'resume', accelerator='cpu', checkpoint_every=2))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    killed, whole_run = tmp_path / "killed", tmp_path / "whole"
+    for until, how in ((3, "anew"), (6, "resume")):
+        command = [sys.executable, "-c", program, str(cubes_folder), str(killed), how]
+        with subprocess.Popen(command, env=environment) as process:
+            while len(read_losses(killed / "losses.jsonl")) < until:
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.send_signal(signal.SIGKILL)
+    assert load_checkpoint(killed / "checkpoint.pt", "mcgan")["step_count"] < 9
+    options = ["--preset", "tiny", "--steps", "9", "--device", "cpu"]
+    for output, more in ((killed, ["--resume"]), (whole_run, [])):
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "lungsynth", "train", "mcgan"),
+                *("--data", str(cubes_folder), "--output", str(output), *options, *more),
+            ],
+            env=environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+    assert_same_run(killed, whole_run)
