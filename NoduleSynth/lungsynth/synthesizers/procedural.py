@@ -58,7 +58,8 @@ def draw_shape(spec: NoduleSpec) -> Shape:
     texture = ndimage.gaussian_filter(noise, 1.5)
     return Shape(
         axes=rng.uniform(0.8, 1.25, 3),
-        rotation=Rotation.random(rng=rng).as_matrix(),
+        # by position: SciPy 1.15 renamed the argument
+        rotation=Rotation.random(None, rng).as_matrix(),
         lobes=bumps(int(rng.integers(3, 7)), (-0.12, 0.18)),
         spicules=bumps(spicule_count, (0.2, 0.5)),
         mean_hu=float(rng.normal(mean, deviation)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
@@ -59,6 +60,7 @@ class MCGANRecipe(VoiGanRecipe):
 
     def update(self, batch: RealBatch) -> dict[str, Tensor]:
         """Train on a batch and return its losses."""
+        self._set_learning_rates()
         cube = batch.cube
         painted = self.networks.paint(cube, batch.condition, batch.noise)
         change = self.networks.change(cube, painted)
@@ -125,6 +127,17 @@ class MCGANRecipe(VoiGanRecipe):
         size = (soft_diameter_mm(soft, batch.box_mm) / batch.diameter_mm).log().abs().mean()
         hu = denormalise((soft * centre).flatten(1).sum(1) / (soft.flatten(1).sum(1) + 1))
         return size, ((hu - batch.mean_hu) / 300).abs().mean()
+
+    def _set_learning_rates(self) -> None:
+        config = self.config
+        part = float(np.clip((config.total_steps - self.step_count) / config.decay_steps, 0.1, 1.0))
+        for optimizer, rate in (
+            (self.generator_adam, config.generator_learning_rate),
+            (self.critic_adam, config.critic_learning_rate),
+            (self.segmenter_adam, config.segmenter_learning_rate),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = part * rate
 
     @torch.no_grad()
     def _update_average(self) -> None:
