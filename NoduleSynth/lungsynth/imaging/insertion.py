@@ -86,9 +86,20 @@ def insert(
         on_progress: Called with how many nodules are done, and of how many.
 
     Raises:
-        LungSynthError: If a seed cannot work; nothing is changed then.
+        LungSynthError: If a seed or ``out`` cannot work, or there are NaN or infinite voxels
+            around a seed; nothing is changed then.
     """
     started = time.perf_counter()
+    voxels = np.empty_like(volume.voxels) if out is None else out
+    if voxels.shape != volume.voxels.shape or voxels.dtype != volume.voxels.dtype:
+        msg = (
+            f"out must be {volume.voxels.shape} {volume.voxels.dtype} like the input; "
+            f"got {voxels.shape} {voxels.dtype}"
+        )
+        raise LungSynthError(msg)
+    if np.may_share_memory(voxels, volume.voxels):
+        msg = "out shares memory with the input, which is never changed; give another array"
+        raise LungSynthError(msg)
     check_seeds(volume, seeds, synthesizer, earlier=earlier)
     checked = time.perf_counter()
     attempts: list[Attempt] = []
@@ -97,13 +108,6 @@ def insert(
         if on_progress is not None:
             on_progress(len(attempts), len(seeds))
     made = time.perf_counter()
-    voxels = np.empty_like(volume.voxels) if out is None else out
-    if voxels.shape != volume.voxels.shape or voxels.dtype != volume.voxels.dtype:
-        msg = (
-            f"out must be {volume.voxels.shape} {volume.voxels.dtype} like the input; "
-            f"got {voxels.shape} {voxels.dtype}"
-        )
-        raise LungSynthError(msg)
     copy_voxels(volume.voxels, voxels)
     insertions = [
         _paste(voxels, volume, seed, attempt) for seed, attempt in zip(seeds, attempts, strict=True)
