@@ -48,11 +48,14 @@ def forget(folder: Path) -> None:
 
 
 def _raise(signal_number: int, _frame: FrameType | None) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not break the clearing up
     raise Interrupted(signal_number)
 
 
 def _watch(receiver: socket.socket, finished: threading.Event) -> None:
-    signals = receiver.recv(16)  # one byte for each signal; b"" once the other end is closed
+    with receiver:
+        signals = receiver.recv(16)  # one byte for each signal; b"" once the other end is closed
     ending = [number for number in signals if number in (signal.SIGINT, signal.SIGTERM)]
     if not ending or finished.wait(GRACE_S):
         return

@@ -124,21 +124,21 @@ class Outputs:
 
     def _move(self) -> None:
         """Move everything to its place; on an error put back what was there."""
-        moved: list[tuple[Path, Path | None]] = []
+        moved: list[tuple[Path, Path, Path]] = []
         try:
             for parent, folder in self._folders.items():
                 for index, written in enumerate(sorted(folder.iterdir())):
-                    target = parent / written.name
-                    backup = None
+                    target, backup = parent / written.name, folder / f".replaced-{index}"
+                    # noted before anything moves: a signal may come between any two lines
+                    moved.append((written, target, backup))
                     if target.exists():
-                        backup = folder / f".replaced-{index}"
                         target.rename(backup)
-                    moved.append((target, backup))
                     written.rename(target)
         except BaseException:
-            for target, backup in reversed(moved):
-                target.unlink(missing_ok=True)
-                if backup is not None:
+            for written, target, backup in reversed(moved):
+                if not written.exists():
+                    target.unlink(missing_ok=True)
+                if backup.exists():
                     backup.rename(target)
             raise
 
