@@ -1,5 +1,6 @@
 """``python -m lungsynth``: the same as the ``lungsynth`` command."""
 
+import io
 import sys
 
 
@@ -9,6 +10,8 @@ def main() -> None:
         from lungsynth.cli.app import run
     except KeyboardInterrupt:  # Ctrl-C before the command line has taken over the signals
         sys.exit(130)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what a terminal can't show
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 

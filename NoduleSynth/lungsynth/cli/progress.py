@@ -91,7 +91,8 @@ class Reporter:
 
     @staticmethod
     def _line(values: dict[str, object]) -> None:
-        sys.stdout.write(json.dumps(values, ensure_ascii=False) + "\n")
+        # Plain ASCII: stdout may not be UTF-8 (a pipe on Windows), and JSON escapes the rest
+        sys.stdout.write(json.dumps(values) + "\n")
         sys.stdout.flush()
 
 
@@ -99,6 +100,6 @@ def print_error(message: str, *, as_json: bool) -> None:
     """Print one line on stderr, and the same as a JSON event if progress goes out as JSON."""
     line = " ".join(message.split())
     if as_json:
-        sys.stdout.write(json.dumps({"event": "error", "message": line}, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps({"event": "error", "message": line}) + "\n")
         sys.stdout.flush()
     sys.stderr.write(f"lungsynth: {line}\n")
