@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from lungsynth.core.errors import LungSynthError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """ITK, DICOM and NRRD point to left, posterior, superior; lungsynth and Slicer to RAS."""
+_descriptor_2 = threading.RLock()  # the process has one; two threads must not swap it at once
 
 
 @contextmanager
@@ -29,20 +31,19 @@ def quiet_stderr() -> Iterator[None]:
     """
     if sys.stderr is not None:
         sys.stderr.flush()
-    try:
-        saved = os.dup(2)
-    except OSError:  # a windowed application without a stderr: nothing to keep quiet
-        yield
-        return
-    try:
-        with tempfile.TemporaryFile() as sink:
-            os.dup2(sink.fileno(), 2)
-            try:
+    with _descriptor_2:
+        try:
+            saved = os.dup(2)
+        except OSError:  # a windowed application without a stderr: nothing to keep quiet
+            yield
+            return
+        try:
+            with tempfile.TemporaryFile() as sink:
+                os.dup2(sink.fileno(), 2)
                 yield
-            finally:
-                os.dup2(saved, 2)
-    finally:
-        os.close(saved)
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 def reason(error: BaseException) -> str:
