@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from lungsynth.core.errors import LungSynthError
 
 HEADER_BYTES = 348
+FIRST_VOXEL = 352  # in a .nii at the earliest: header and four bytes of extension flags
 # NIfTI-1 datatype codes of real scalars
 _DTYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8",
@@ -76,8 +77,8 @@ def read_header(path: Path) -> NiftiHeader:
         msg = f"{path}: not a readable NIfTI image: {error}"
         raise LungSynthError(msg) from error
     order = "<" if raw[:4] == struct.pack("<i", HEADER_BYTES) else ">"
-    if len(raw) < HEADER_BYTES or raw[344:347] not in (b"n+1", b"ni1"):
-        msg = f"{path}: not a NIfTI-1 image, whatever its name says"
+    if len(raw) < HEADER_BYTES or raw[344:347] != b"n+1":
+        msg = f"{path}: not a NIfTI-1 image in one file, whatever its name says"
         raise LungSynthError(msg)
     dim = struct.unpack_from(order + "8h", raw, 40)
     code = struct.unpack_from(order + "h", raw, 70)[0]
@@ -98,12 +99,21 @@ def read_header(path: Path) -> NiftiHeader:
         shape=tuple(dim[1 : 1 + max(0, min(7, dim[0]))]),
         pixdim=struct.unpack_from(order + "3f", raw, 80),
         dtype=np.dtype(order + _DTYPES[code]),
-        offset=int(offset) if raw[344:347] == b"n+1" else 0,
+        offset=_offset(path, offset),
         slope=slope,
         intercept=intercept,
         sform=_sform(raw, order) if int(fields["sform_code"]) > 0 else None,
         fields=fields,
     )
+
+
+def _offset(path: Path, stated: float) -> int:
+    """Return where the voxels begin; 0 stands for the earliest place."""
+    offset = stated or FIRST_VOXEL
+    if not math.isfinite(offset) or offset < FIRST_VOXEL:
+        msg = f"{path}: damaged: its voxels begin at byte {stated:g}, inside the header"
+        raise LungSynthError(msg)
+    return int(offset)
 
 
 def _sform(raw: bytes, order: str) -> NDArray[np.float64]:
