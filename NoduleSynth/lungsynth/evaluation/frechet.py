@@ -25,7 +25,6 @@ from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.evaluation.nodule_net import (
     SHIFT_VOXELS,
     NoduleNet,
-    choose_device,
     crop,
     draw_turn,
     half_precision,
@@ -35,6 +34,7 @@ from lungsynth.evaluation.nodule_net import (
     windows,
 )
 from lungsynth.evaluation.pairs import quantised
+from lungsynth.nn.device import choose_device
 
 ATTENUATIONS = tuple(Attenuation)
 RATINGS = ("malignancy", "spiculation", "lobulation", "margin", "sphericity")

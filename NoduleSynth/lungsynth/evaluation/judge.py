@@ -20,7 +20,6 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.evaluation.nodule_net import (
     SHIFT_VOXELS,
     NoduleNet,
-    choose_device,
     crop,
     draw_turn,
     half_precision,
@@ -30,6 +29,7 @@ from lungsynth.evaluation.nodule_net import (
     windows,
 )
 from lungsynth.evaluation.pairs import Pairs
+from lungsynth.nn.device import choose_device
 
 TEST_TURNS: tuple[tuple[int, tuple[int, ...]], ...] = (
     (0, ()),

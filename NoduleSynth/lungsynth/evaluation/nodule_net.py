@@ -113,13 +113,6 @@ def seeded_torch(seed: int) -> Iterator[None]:
         yield
 
 
-def choose_device(device: str) -> torch.device:
-    """Return the device; "auto" takes a GPU if there is one."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
-
-
 def to_tensor(crops: NDArray[np.float32], device: torch.device) -> Tensor:
     """Return crops as the network wants them."""
     tensor = torch.from_numpy(np.ascontiguousarray(crops)).to(device)
@@ -128,5 +121,8 @@ def to_tensor(crops: NDArray[np.float32], device: torch.device) -> Tensor:
 
 def half_precision(device: torch.device) -> torch.autocast:
     """Return bfloat16 autocast, where the hardware computes in it faster than in float32."""
-    supported = device.type == "cuda" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    supported = device.type == "cuda" or (
+        torch.backends.mkldnn.is_available()
+        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    )
     return torch.autocast(device.type, torch.bfloat16, enabled=supported)
