@@ -14,7 +14,7 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import NodulePopulation, NoduleSpec, Seed, draw_nodule
 from lungsynth.core.volume import Volume
 from lungsynth.imaging.coarse import Bools, CoarseGrid
-from lungsynth.imaging.lungs import CoarseLungs, find_lungs, split_lungs
+from lungsynth.imaging.lungs import AERATED_HU, CoarseLungs, find_lungs, split_lungs
 from lungsynth.imaging.placement import EDGE_MM
 
 Site = Literal["parenchyma", "juxta-pleural", "juxta-vascular"]
@@ -113,6 +113,7 @@ class _Places:
         inward: Unit vector (S, A, R) away from the pleura.
         clear_mm: Distance to airways and large vessels.
         vessel_mm: Distance to small vessels.
+        aerated: Whether the block is lung, not what the closing at the pleura added.
         site: Where nodules go.
         taken: Centre (RAS mm) and diameter of the nodules so far.
         used: How many nodules each zone has got.
@@ -125,6 +126,7 @@ class _Places:
     inward: Floats
     clear_mm: Floats
     vessel_mm: Floats
+    aerated: Bools
     site: Site
     taken: list[tuple[Floats, float]] = field(default_factory=list)
     used: NDArray[np.int64] = field(default_factory=lambda: np.zeros(7, np.int64))
@@ -135,7 +137,10 @@ class _Places:
         spacing = lungs.grid.spacing_mm
         inside = lungs.sides > 0
         half = 0.5 * float(spacing.mean())  # from a block's middle to the surface
-        signed = _distance(~inside, spacing) - _distance(inside, spacing)
+        signed = -_distance(inside, spacing)
+        for side in (1, 2):  # where the lungs touch there is pleura too
+            lung = lungs.sides == side
+            signed[lung] = _distance(~lung, spacing)[lung]
         signed -= half * np.sign(signed)
         bright = inside & (lungs.hu > VESSEL_HU) & (signed > WALL_MM)
         if site == "juxta-vascular":  # 4 mm may be touched, what is two blocks wide not
@@ -157,6 +162,7 @@ class _Places:
             inward=slope,
             clear_mm=_distance(bright | walls, spacing)[at] - half,
             vessel_mm=_distance(vessels, spacing)[at],
+            aerated=lungs.hu[at] < AERATED_HU,
             site=site,
         )
 
@@ -187,7 +193,7 @@ class _Places:
         suits = self.clear_mm >= reach
         if self.site == "juxta-pleural":
             near = np.abs(self.depth_mm - wanted_mm) <= 0.75 * float(self.grid.spacing_mm.max())
-            return np.asarray(suits & near & (self.depth_mm > 0))
+            return np.asarray(suits & near & self.aerated & (self.depth_mm > 0))
         suits &= self.depth_mm >= reach
         if self.site == "juxta-vascular":
             touch = max(diameter_mm / 2, float(self.grid.spacing_mm.max()))

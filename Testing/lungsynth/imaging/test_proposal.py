@@ -105,6 +105,23 @@ def test_juxta_vascular_nodules_touch_a_vessel(phantom, mask):
     assert (distance_at(phantom, ~mask, seeds) > radii(seeds)).all()
 
 
+def test_no_nodule_lies_in_both_lungs_where_they_touch():
+    """Two blocks of lung joined by a bridge 24 mm thick: their border is pleura too."""
+    tissue = np.full((50, 50, 80), 40, np.int16)
+    tissue[10:40, 10:40, 8:36] = tissue[10:40, 10:40, 44:72] = -850
+    tissue[10:40, 20:28, 36:44] = -850
+    matrix = np.diag([3.0, 3, 3, 1])
+    matrix[0, 3] = -3.0 * 39.5
+
+    seeds = propose(
+        Volume(tissue, matrix), tissue < 0, count=40, population=NodulePopulation((5, 8))
+    )
+
+    across = np.abs([seed.position_ras_mm[0] for seed in seeds])
+    assert (across < 30).any()
+    assert (across > radii(seeds)).all()
+
+
 def test_same_random_state_same_seeds_and_another_state_others(phantom, mask):
     assert propose(phantom, mask, seed=3) == propose(phantom, mask, seed=3)
     assert propose(phantom, mask, seed=3) != propose(phantom, mask, seed=4)
