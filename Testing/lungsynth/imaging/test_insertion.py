@@ -299,3 +299,29 @@ def test_no_second_copy_of_the_volume_is_made(make_balls):
         tracemalloc.stop()
 
     assert peak < voxels.nbytes + 60e6
+
+
+def test_a_change_fades_out_towards_the_faces_of_its_box(lung_volume, make_balls, monkeypatch):
+    """Even where a synthesizer lifts its whole box by 300 HU, no edge is left."""
+    volume = lung_volume(((60, 60, 60), np.diag([-1.0, -1.0, 1.0, 1.0])), np.float32)
+    maker = make_balls()
+    right = maker.inpaint
+
+    def lifted(cubes, *arguments):
+        made = right(cubes, *arguments)
+        made.hu[:] = cubes[:, 16:48, 16:48, 16:48] + 300
+        return made
+
+    monkeypatch.setattr(maker, "inpaint", lifted)
+    seed = seed_at(volume, (29.3, 29.6, 29.5), 15.0, "part-solid")  # a box of 27 mm
+    (made,) = make_nodules(volume, [seed], maker)
+
+    change = made.voxels - volume.voxels[tuple(map(slice, *made.box))]
+    assert set(change.shape) <= {27, 28}
+    np.testing.assert_allclose(change[8:-8, 8:-8, 8:-8], change[13, 13, 13], atol=1)
+    assert change[13, 13, 13] >= 299
+    for axis in range(3):
+        for side in (0, -1):
+            assert np.abs(np.take(change, side, axis)).max() < 75
+        steps = np.abs(np.diff(change, axis=axis))
+        assert steps.max() < 150
