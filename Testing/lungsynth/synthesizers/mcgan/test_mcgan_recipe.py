@@ -203,9 +203,9 @@ def test_one_batch_can_be_overfitted(make_recipe, preset):
     made = make_recipe(preset, **weights)
     batch = made.draw_batch(rng_for_step(0, 0))
     curve = []
-    for number in range(120):
+    for number in range(60):
         torch.manual_seed(number)
         curve.append(made.update(batch)["l1"].item())
         made.step_count = number + 1
 
-    assert np.mean(curve[-5:]) < 0.5 * curve[0]
+    assert np.mean(curve[-5:]) < 0.3 * curve[0]
