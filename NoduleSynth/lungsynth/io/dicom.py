@@ -179,7 +179,11 @@ def _slices(path: Path, header: Dataset) -> list[_Slice]:
     if len(groups) != count:
         msg = f"{path}: {count} frames, but positions for {len(groups)} of them"
         raise LungSynthError(msg)
-    return [_slice(path, header, number, group) for number, group in enumerate(groups)]
+    try:  # pydicom reads a value when it is asked for
+        return [_slice(path, header, number, group) for number, group in enumerate(groups)]
+    except (ValueError, TypeError, AttributeError) as error:
+        msg = f"{path}: damaged DICOM header: {error}"
+        raise LungSynthError(msg) from error
 
 
 def _slice(path: Path, header: Dataset, number: int, groups: Sequence[Dataset]) -> _Slice:
