@@ -70,7 +70,10 @@ BankOption = Annotated[
 RandomSeedOption = Annotated[
     int,
     typer.Option(
-        "--random-seed", parser=whole(0), metavar="S", help="All that is drawn follows from it."
+        "--random-seed",
+        parser=whole(0, 2**63 - 1),  # what torch takes
+        metavar="S",
+        help="All that is drawn follows from it.",
     ),
 ]
 ProgressOption = Annotated[
