@@ -15,7 +15,7 @@ from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.io.atomic import atomic_path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_MAKERS = ("core", "imaging", "nn", "synthesizers")
+_MAKERS = ("core", "data", "imaging", "nn", "synthesizers")
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -39,9 +39,11 @@ def cache_name(
     bank = getattr(synthesizer, "bank", None)
     if isinstance(bank, NoduleCubes):
         digest.update(np.ascontiguousarray(bank.hu).data)
-    for folder in _MAKERS:
-        for source in sorted((_PACKAGE / folder).rglob("*.py")):
-            digest.update(source.read_bytes())
+        digest.update(np.packbits(bank.mask).data)
+        digest.update(repr(bank.table).encode())
+    sources = [path for folder in _MAKERS for path in sorted((_PACKAGE / folder).rglob("*.py"))]
+    for source in (*sources, Path(__file__).with_name("pairs.py")):
+        digest.update(source.read_bytes())
     return f"pairs-{synthesizer.name}-{what.split(maxsplit=1)[0]}-{digest.hexdigest()[:16]}.npz"
 
 
