@@ -278,9 +278,13 @@ def load_for_study(name: str, weights: Path | None, device: str, bank: Path) -> 
 
 
 def write_json(values: Mapping[str, Any], path: Path | None) -> None:
-    """Write a study's numbers whole or not at all; with no path do nothing."""
+    """Write a study's numbers whole or not at all; with no path do nothing.
+
+    A number that too few nodules leave undefined is null: JSON knows no NaN.
+    """
     if path is None:
         return
     with atomic_path(path) as temporary:
-        text = json.dumps(values, indent=2, allow_nan=False, default=float)
+        finite = json.loads(json.dumps(values, default=float), parse_constant=lambda _: None)
+        text = json.dumps(finite, indent=2, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
