@@ -70,7 +70,7 @@ def check_output(path: Path, *inputs: Path | None) -> None:
         inputs: Files and folders that are read; None is passed over.
 
     Raises:
-        LungSynthError: If ``path`` is one of ``inputs`` or lies inside an input folder, is a
+        LungSynthError: If ``path`` is one of ``inputs`` or lies directly in an input folder, is a
             folder itself, or lies in a folder that is missing or cannot be written.
     """
     path = Path(path)
@@ -82,7 +82,7 @@ def check_output(path: Path, *inputs: Path | None) -> None:
         if target == origin or (target.exists() and origin.exists() and target.samefile(origin)):
             msg = f"output {path} is the input itself; the input is never overwritten"
             raise LungSynthError(msg)
-        if origin.is_dir() and origin in target.parents and origin == target.parent:
+        if origin.is_dir() and origin == target.parent:
             msg = f"output {path} lies inside the input folder {source}; choose another folder"
             raise LungSynthError(msg)
     if path.is_dir():
