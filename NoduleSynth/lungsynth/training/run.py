@@ -194,11 +194,17 @@ def _begin(
             raise LungSynthError(msg)
         return
     text = json.dumps({**described, "version": __version__, "total_steps": total_steps}, indent=2)
-    card.write_text(text + "\n", encoding="utf-8")
+    _write_card(card, text)
 
 
 def _end(output: Path, steps: int, seconds: float) -> None:
     card = output / RUN_CARD
     known = json.loads(card.read_text(encoding="utf-8"))
     done = {"last_session_steps": steps, "last_session_seconds": round(seconds, 1)}
-    card.write_text(json.dumps({**known, **done}, indent=2) + "\n", encoding="utf-8")
+    _write_card(card, json.dumps({**known, **done}, indent=2))
+
+
+def _write_card(card: Path, text: str) -> None:
+    temporary = card.with_name(card.name + ".part")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(card)
