@@ -30,7 +30,7 @@ class MCGANConfig:
     density_weight: float = 1.0
     promise_start: int = 300  # by then the segmenter can measure
     ema_decay: float = 0.998
-    total_steps: int = 4800
+    total_steps: int = 4400
     decay_steps: int = 1000  # over the last of them the learning rates fall to a tenth
 
     def box_mm(self, diameter_mm: float) -> float:
