@@ -122,6 +122,7 @@ def to_tensor(crops: NDArray[np.float32], device: torch.device) -> Tensor:
 def half_precision(device: torch.device) -> torch.autocast:
     """Return bfloat16 autocast, where the hardware computes in it faster than in float32."""
     supported = device.type == "cuda" or (
-        torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
     return torch.autocast(device.type, torch.bfloat16, enabled=supported)
