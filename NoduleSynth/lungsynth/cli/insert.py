@@ -151,6 +151,9 @@ def _check_targets(targets: Targets, input_path: Path) -> None:
     named = targets.named()
     for name, path in named.items():
         option, suffixes = options[name]
+        if name == "volume" and path.name.lower().endswith(".seg.nrrd"):
+            msg = f"{option} {path}: .seg.nrrd is for masks (--mask); a volume may end in .nrrd"
+            raise LungSynthError(msg)
         check_output(option, path, suffixes, input_path)
     check_distinct({options[name][0]: path for name, path in named.items()})
 
