@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,15 @@ import torch
 from lungsynth.core.errors import LungSynthError
 
 FORMAT = "lungsynth-checkpoint-1"
+
+
+def all_finite(state: Any) -> bool:  # noqa: ANN401 - tensors and plain values, nested
+    """Return whether no tensor in a recipe's state holds NaN or infinity."""
+    if isinstance(state, torch.Tensor):
+        return not state.is_floating_point() or bool(state.isfinite().all())
+    if isinstance(state, Mapping):
+        return all(map(all_finite, state.values()))
+    return not isinstance(state, list | tuple) or all(map(all_finite, state))
 
 
 def save_checkpoint(path: Path, system: str, state: dict[str, Any]) -> None:

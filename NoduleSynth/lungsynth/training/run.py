@@ -15,7 +15,7 @@ from lungsynth import __version__
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.registry import resolve
 from lungsynth.synthesizers import TRAINABLE
-from lungsynth.training.checkpoint import load_checkpoint, save_checkpoint
+from lungsynth.training.checkpoint import all_finite, load_checkpoint, save_checkpoint
 from lungsynth.training.loop import run
 from lungsynth.training.losses_log import LossesLog, draw_curves
 
@@ -131,7 +131,14 @@ class RunWriter:
         """Log a step; write checkpoint, curves and weights to choose among when they are due."""
         self.log.append(step, losses)
         if last or step % self.options.checkpoint_every == 0:
-            save_checkpoint(self.output / CHECKPOINT, self.name, self.recipe.state_dict())
+            state = self.recipe.state_dict()
+            if not all_finite(state):  # a step may spoil the weights after its finite losses
+                msg = (
+                    f"training stopped at step {step}: the weights are no longer finite numbers; "
+                    "the last checkpoint holds good ones"
+                )
+                raise LungSynthError(msg)
+            save_checkpoint(self.output / CHECKPOINT, self.name, state)
             draw_curves(self.output / LOG, self.output / CURVES)
         if self.options.snapshot_every and step % self.options.snapshot_every == 0:
             self.recipe.save_weights(self.output / f"{self.name}-{step:06d}.safetensors")
