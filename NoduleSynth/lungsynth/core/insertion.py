@@ -25,7 +25,7 @@ class Measurement:
 
     Args:
         diameter_mm: Diameter of the sphere with the volume of the mask.
-        mean_hu: Mean intensity inside the mask.
+        mean_hu: Mean intensity inside the mask; NaN where the mask is empty.
         volume_mm3: Volume of the mask.
     """
 

@@ -59,7 +59,8 @@ class Attempt:
         asked = seed.spec.diameter_mm
         size = abs(self.measured.diameter_mm - asked) / diameter_tolerance_mm(asked)
         low, high = ATTENUATION_HU_RANGE[seed.spec.attenuation]
-        beyond = max(low - self.measured.mean_hu, self.measured.mean_hu - high, 0.0)
+        mean = self.measured.mean_hu
+        beyond = max(low - mean, mean - high, 0.0) if np.isfinite(mean) else 0.0  # size says it
         return size if beyond == 0 else max(size, 1 + beyond / (high - low))
 
 
@@ -222,7 +223,7 @@ def measure(voxels: NDArray[np.generic], mask: NDArray[np.bool_], voxel_mm3: flo
     volume_mm3 = count * voxel_mm3
     return Measurement(
         diameter_mm=float(np.cbrt(6 * volume_mm3 / np.pi)),
-        mean_hu=float(voxels[mask].mean()) if count else 0.0,
+        mean_hu=float(voxels[mask].mean()) if count else float("nan"),
         volume_mm3=volume_mm3,
     )
 
@@ -279,7 +280,7 @@ def _why_not(seed: Seed, measured: Measurement) -> str:
             f"+- {tolerance:g} mm was asked"
         )
     low, high = ATTENUATION_HU_RANGE[asked.attenuation]
-    if not low <= measured.mean_hu <= high:
+    if measured.mean_hu < low or measured.mean_hu > high:
         notes.append(
             f"mean {measured.mean_hu:.0f} HU where {asked.attenuation} is {low:g} to {high:g} HU"
         )

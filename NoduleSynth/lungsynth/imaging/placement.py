@@ -57,6 +57,13 @@ def check_seeds(
                 f"of {seed.spec.diameter_mm:g} mm needs {needed_mm:.1f} mm"
             )
             raise LungSynthError(msg)
+        thickest_mm = float(volume.spacing_mm.max())
+        if thickest_mm > synthesizer.box_mm(seed.spec.diameter_mm):
+            msg = (
+                f"{seed}: a nodule of {seed.spec.diameter_mm:g} mm can fall between voxels that "
+                f"are {thickest_mm:g} mm apart; ask for a larger one or take a finer volume"
+            )
+            raise LungSynthError(msg)
         if in_outside_air(volume, ijk):
             msg = f"{seed} lies in the air outside the body; place it inside the lungs"
             raise LungSynthError(msg)

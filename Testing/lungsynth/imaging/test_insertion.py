@@ -8,7 +8,6 @@ import pytest
 from scipy import ndimage
 
 from lungsynth.core.errors import LungSynthError
-from lungsynth.core.insertion import Measurement
 from lungsynth.core.nodule import ATTENUATION_HU_RANGE, Attenuation, NoduleSpec, Seed
 from lungsynth.core.volume import Volume
 from lungsynth.imaging import insertion as engine
@@ -165,7 +164,8 @@ def test_an_empty_nodule_is_reported_not_hidden(lung_volume, make_balls):
     volume = lung_volume(((60, 60, 60), np.diag([-1.0, -1.0, 1.0, 1.0])))
     (done,) = insert(volume, [seed_at(volume, (30, 30, 30))], make_balls(fixed_mm=-5)).insertions
 
-    assert done.measured == Measurement(0.0, 0.0, 0.0)
+    assert done.measured.diameter_mm == done.measured.volume_mm3 == 0
+    assert np.isnan(done.measured.mean_hu)
     assert done.within_tolerance is False
     assert "0.0 mm where 9" in done.note
 

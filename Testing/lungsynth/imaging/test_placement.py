@@ -111,3 +111,10 @@ def test_a_nodule_that_the_volume_holds_already_counts(make_balls):
 def test_no_seed_at_all_is_refused(make_balls):
     with pytest.raises(LungSynthError, match=r"no seed given"):
         check_seeds(body(), [], make_balls())
+
+
+def test_a_nodule_that_would_fall_between_thick_slices_is_refused(make_balls):
+    thick = Volume(body_voxels()[::12], np.diag([-1.0, -1.0, 12.0, 1.0]))
+
+    with pytest.raises(LungSynthError, match=r"seed apex .*4 mm can fall between .* 12 mm apart"):
+        check_seeds(thick, [at(40, 54, 18, 4.0)], make_balls())
