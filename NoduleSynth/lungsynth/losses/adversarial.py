@@ -5,7 +5,6 @@
 b = c = 1.
 [r1] Mescheder et al., Which Training Methods for GANs do actually Converge?, ICML 2018, Eq. 9.
 [wgangp] Gulrajani et al., Improved Training of Wasserstein GANs, NeurIPS 2017, Eq. 3.
-[sngan] Miyato et al., Spectral Normalization for GANs, ICLR 2018, Eqs. 16-17.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import relu, softplus
+from torch.nn.functional import softplus
 
 
 def discriminator_least_squares_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -53,16 +52,6 @@ def gradient_penalty(
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     penalty: Tensor = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
     return penalty
-
-
-def discriminator_hinge_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Return minus V_D of [sngan, Eq. 16]; zero once all logits are past their margin of 1."""
-    return relu(1 - real_logits).mean() + relu(1 + fake_logits).mean()
-
-
-def generator_hinge_loss(fake_logits: Tensor) -> Tensor:
-    """Return V_G of [sngan, Eq. 17], -E[D(G(z))]: linear, with no margin."""
-    return -fake_logits.mean()
 
 
 def discriminator_logistic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:

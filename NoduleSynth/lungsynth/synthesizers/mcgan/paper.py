@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import dropout, pad
 
 from lungsynth.core.contracts import BOX_VOXELS, GRID_VOXELS
 from lungsynth.imaging.voi import box_taper
@@ -72,10 +72,18 @@ def tile(condition: Tensor, side: int) -> Tensor:
     return condition[:, :, None, None, None].expand(-1, -1, side, side, side)
 
 
+class LastingDropout(nn.Dropout):
+    """Dropout that stays on when the network is used: it is a source of the noise [1, 6.2.1]."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Drop features of any shape, by torch's generator."""
+        return dropout(features, self.p, training=True)
+
+
 class PaperUNet(nn.Module):
     """3-D U-Net of four strided convolutions and four deconvolutions, 64^3 x 7 to 64^3."""
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int, dropout_part: float) -> None:
         super().__init__()
         w = width
         self.down = nn.ModuleList(
@@ -90,7 +98,7 @@ class PaperUNet(nn.Module):
             nn.Sequential(
                 nn.ConvTranspose3d(a, b, 4, 2, 1),
                 nn.BatchNorm3d(b),
-                nn.Dropout(dropout),
+                LastingDropout(dropout_part),
                 nn.ReLU(),
             )
             for a, b in ((8 * w, 4 * w), (8 * w, 2 * w), (4 * w, w))

@@ -109,7 +109,9 @@ class MCGAN:
         ).to(device)
         noise = draw_noise(self.config.latent_features, [spec.latent_seed]).to(device)
         cube = cube.contiguous(memory_format=torch.channels_last_3d)
-        painted = self.networks.paint(cube, condition, noise)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(spec.latent_seed)  # for the dropout of the paper's preset
+            painted = self.networks.paint(cube, condition, noise)
         centre = central(cube, BOX_VOXELS) + self.networks.change(cube, painted)
         mask = self.networks.segmenter(centre).sigmoid()
         return (
