@@ -41,3 +41,15 @@ def test_versions_are_bounded_from_below_alone():
 
     assert len(requirements) > 10
     assert [name for name, bound in requirements if not re.fullmatch(r"(>=[\d.]+)?", bound)] == []
+
+
+def test_every_dependency_is_imported():
+    """What nothing imports is only one more thing to install."""
+    text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    names = re.findall(r'"([\w-]+)', block)
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in LIBRARY.rglob("*.py"))
+
+    assert len(names) >= 8
+    imported = {name for name in names if re.search(rf"(?:import|from) {name}\b", sources)}
+    assert set(names) - imported == set()
