@@ -25,7 +25,7 @@ SMALL = {"shape": (64, 128, 160), "spacing_mm": (2.0, 2.0, 4.5)}
 """A whole chest on a coarse grid: ``thorax_phantom(**SMALL)``."""
 
 AIR, LUNG, FAT, SOFT, BLOOD, LIVER = -1000.0, -855.0, -95.0, 48.0, 42.0, 58.0
-MARROW, CORTEX, CARTILAGE, AIRWAY = 190.0, 720.0, 130.0, -985.0
+MARROW, CORTEX, AIRWAY = 190.0, 720.0, -985.0
 VESSEL_TARGETS = 2000  # for each tree and side; gives as many dots a slice as in real CT
 TERMINAL_RADIUS_MM = 0.57
 

@@ -18,12 +18,10 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Insertion
 from lungsynth.core.volume import Volume
 from lungsynth.io import nifti
-from lungsynth.io.atomic import atomic_path, check_output, shown
+from lungsynth.io.atomic import atomic_path, shown
 from lungsynth.io.itk import place_image, quiet_stderr, reason
 from lungsynth.io.reading import VOLUME_SUFFIXES, volume_suffix
 from lungsynth.io.segments import label_map, segment_header
-
-__all__ = ["MASK_SUFFIXES", "atomic_path", "check_output", "write_mask", "write_volume"]
 
 MASK_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd")
 SYNTHETIC = {"lungsynth_synthetic": "true", "lungsynth_version": __version__}
