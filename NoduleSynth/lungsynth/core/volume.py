@@ -43,6 +43,10 @@ class Volume:
         if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
             msg = f"ijk_to_ras must be a finite 4 x 4 matrix; got shape {matrix.shape}"
             raise LungSynthError(msg)
+        if not np.allclose(matrix[3], (0, 0, 0, 1), rtol=0, atol=1e-9):
+            row = ", ".join(f"{value:g}" for value in matrix[3])
+            msg = f"the last row of ijk_to_ras must be (0, 0, 0, 1); got ({row})"
+            raise LungSynthError(msg)
         spacing = np.linalg.norm(matrix[:3, :3], axis=0)
         if (spacing <= 0).any() or abs(np.linalg.det(matrix[:3, :3] / spacing)) < 1e-3:
             msg = f"voxel spacing must be positive along three independent axes; got {spacing} mm"

@@ -44,6 +44,12 @@ def test_voxels_are_shared_not_copied():
         ((4, 5, 6), np.diag([1.0, 0, 1, 1]), "spacing must be positive"),
         (
             (4, 5, 6),
+            np.diag([1.0, 1, 1, 2]),
+            r"last row of ijk_to_ras must be \(0, 0, 0, 1\); got \(0, 0, 0, 2\)",
+        ),
+        ((4, 5, 6), np.eye(4) + np.eye(4)[:, [1, 2, 3, 0]].T @ np.diag([0.5, 0, 0, 0]), "last row"),
+        (
+            (4, 5, 6),
             np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]),
             "spacing",
         ),
