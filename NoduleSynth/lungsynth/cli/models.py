@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth.core.shipped import shipped_file
 from lungsynth.synthesizers import SYNTHESIZERS
 
 app = typer.Typer(
@@ -31,7 +31,7 @@ def list_models(
     """List the synthesizers, and which of them have weights here."""
     rows = []
     for name in sorted(SYNTHESIZERS):
-        weights = shipped(name, ".safetensors")
+        weights = shipped_file(f"{name}.safetensors")
         megabytes = round(weights.stat().st_size / 1e6, 1) if weights else None
         rows.append({"name": name, "weights": str(weights or ""), "megabytes": megabytes})
     if as_json:
@@ -48,22 +48,8 @@ def show(name: Annotated[str, typer.Argument(help="One of 'lungsynth models list
     if name not in SYNTHESIZERS:
         msg = f"unknown synthesizer '{name}'; there are {', '.join(sorted(SYNTHESIZERS))}"
         raise LungSynthError(msg)
-    card = shipped(name, ".md")
+    card = shipped_file(f"{name}.md")
     if card is None:
         typer.echo(f"{name}: works without weights, or none are installed; it has no card")
         return
     typer.echo(card.read_text(encoding="utf-8"))
-
-
-def shipped(name: str, suffix: str) -> Path | None:
-    """Return a file that ships with the library under a model's name, if it is there.
-
-    ``nn.weights.shipped_weights`` finds the same; but that needs torch, and a list does not.
-    """
-    package = Path(__file__).resolve().parents[1]
-    # beside the package in Slicer's layout and in the source tree, inside it in a wheel
-    for folder in (package.parent / "Resources" / "Weights", package / "weights"):
-        path = folder / f"{name}{suffix}"
-        if path.is_file():
-            return path
-    return None

@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth.core.shipped import shipped_file
 
 FORMAT = "lungsynth-weights-1"
 
@@ -34,16 +35,14 @@ class Weights:
 
 
 def shipped_weights(file_name: str) -> Path:
-    """Return where a weights file that ships lies: beside the package, or in a wheel inside it.
+    """Return where a weights file that ships lies.
 
     Raises:
-        LungSynthError: If it is at neither place.
+        LungSynthError: If it is not installed.
     """
-    package = Path(__file__).resolve().parents[1]
-    places = (package.parent / "Resources" / "Weights", package / "weights")
-    for folder in places:
-        if (folder / file_name).is_file():
-            return folder / file_name
+    path = shipped_file(file_name)
+    if path is not None:
+        return path
     msg = f"{file_name}: the weights that ship are not installed; name a file with --weights"
     raise LungSynthError(msg)
 
@@ -51,15 +50,31 @@ def shipped_weights(file_name: str) -> Path:
 def save_weights(
     path: Path, system: str, config: Mapping[str, object], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Write weights of a system as float16 with their configuration."""
+    """Write weights of a system as float16 with their configuration.
+
+    Raises:
+        LungSynthError: If a weight is not a finite number, or too large for float16.
+    """
     half = {
         name: value.detach().cpu().half().contiguous() if value.is_floating_point() else value
         for name, value in tensors.items()
     }
+    _check_finite(path, half)
     metadata = {"format": FORMAT, "system": system, "config": json.dumps(dict(config))}
     temporary = path.with_name(path.name + ".part")
     temporary.write_bytes(_with_sorted_header(save(half, metadata)))
     temporary.replace(path)
+
+
+def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse NaN and infinity, which would come out as voxels."""
+    spoilt = [name for name, value in tensors.items() if not value.isfinite().all()]
+    if spoilt:
+        msg = (
+            f"{path}: {len(spoilt)} of {len(tensors)} tensors hold NaN or infinity, "
+            f"'{spoilt[0]}' for one; weights must be finite numbers"
+        )
+        raise LungSynthError(msg)
 
 
 def _with_sorted_header(stored: bytes) -> bytes:
@@ -80,7 +95,7 @@ def load_weights(path: Path, system: str) -> Weights:
 
     Raises:
         LungSynthError: If the file is missing, is no safetensors file (a pickle, say), is cut
-            short, or belongs to another system.
+            short, belongs to another system, or holds NaN or infinity.
     """
     if not path.is_file():
         msg = f"{path}: no such weights file"
@@ -103,6 +118,7 @@ def load_weights(path: Path, system: str) -> Weights:
     except (KeyError, TypeError, ValueError):
         msg = f"{path}: the file does not say how the networks of its weights are built"
         raise LungSynthError(msg) from None
+    _check_finite(path, tensors)
     return Weights(
         tensors={
             name: value.float() if value.dtype == torch.float16 else value

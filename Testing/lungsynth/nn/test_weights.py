@@ -113,3 +113,24 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 def test_weights_that_do_not_ship_are_named():
     with pytest.raises(LungSynthError, match=r"nothing.safetensors: .* name a file with --weights"):
         shipped_weights("nothing.safetensors")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_no_finite_numbers_are_refused(tmp_path, value):
+    path = tmp_path / "spoilt.safetensors"
+    metadata = {"format": "lungsynth-weights-1", "system": "mcgan", "config": "{}"}
+    tensors = {"a": torch.ones(2), "b.bias": torch.tensor([1, value]), "n": torch.tensor(3)}
+    save_file(tensors, path, metadata)
+
+    with pytest.raises(
+        LungSynthError, match=r"spoilt.safetensors: 1 of 3 tensors hold NaN or infinity, 'b.bias'"
+    ):
+        load_weights(path, "mcgan")
+
+
+def test_weights_too_large_for_half_precision_are_not_written(weights_file):
+    before = weights_file.read_bytes()
+    with pytest.raises(LungSynthError, match=r"1 of 1 tensors hold NaN or infinity, 'a'"):
+        save_weights(weights_file, "mcgan", {}, {"a": torch.tensor([65504.0, 7e4])})
+
+    assert weights_file.read_bytes() == before
