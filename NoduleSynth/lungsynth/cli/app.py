@@ -69,7 +69,7 @@ def run(arguments: Sequence[str]) -> int:
         The exit status.
     """
     try:
-        with interruptible():
+        with interruptible(as_json=_wants_json(arguments)):
             command = typer.main.get_command(app)
             status = command.main([*arguments], prog_name="lungsynth", standalone_mode=False)
             return status if isinstance(status, int) else 0
@@ -86,7 +86,7 @@ def run(arguments: Sequence[str]) -> int:
 def _verdict(error: BaseException) -> tuple[int, str]:
     """Return the exit status and the one line that an error deserves."""
     if isinstance(error, Interrupted):
-        return error.exit_status, f"ended by {error}; no output was left half-written"
+        return error.exit_status, error.message
     if isinstance(error, LungSynthError):
         return 2, str(error)
     if isinstance(error, _ClickException):

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from lungsynth.cli.interrupt import forget, remove_on_interrupt
 from lungsynth.core.errors import LungSynthError
+from lungsynth.core.temporary import forget_temporary, remember_temporary
 from lungsynth.io.atomic import check_output as refuse_overwriting
 
 
@@ -90,7 +90,7 @@ class Outputs:
                 folder = Path(tempfile.mkdtemp(prefix=".lungsynth-", dir=parent))
             except OSError as error:
                 raise _mendable(target, error) from None
-            remove_on_interrupt(folder)
+            remember_temporary(folder)
             self._folders[parent] = folder
         written = self._folders[parent] / target.name
         self._targets.append((written, target))
@@ -110,7 +110,7 @@ class Outputs:
         finally:
             for folder in self._folders.values():
                 shutil.rmtree(folder, ignore_errors=True)
-                forget(folder)
+                forget_temporary(folder)
         if isinstance(error, OSError):
             raise _mendable(self._blamed(error), error) from None
 

@@ -98,8 +98,15 @@ class Reporter:
 
 def print_error(message: str, *, as_json: bool) -> None:
     """Print one line on stderr, and the same as a JSON event if progress goes out as JSON."""
-    line = " ".join(message.split())
-    if as_json:
-        sys.stdout.write(json.dumps({"event": "error", "message": line}) + "\n")
+    out, err = error_lines(message, as_json=as_json)
+    if out:
+        sys.stdout.write(out)
         sys.stdout.flush()
-    sys.stderr.write(f"lungsynth: {line}\n")
+    sys.stderr.write(err)
+
+
+def error_lines(message: str, *, as_json: bool) -> tuple[str, str]:
+    """Return what an error puts on stdout, which may be nothing, and on stderr."""
+    line = " ".join(message.split())
+    event = json.dumps({"event": "error", "message": line}) + "\n" if as_json else ""
+    return event, f"lungsynth: {line}\n"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth.core.temporary import forget_temporary, remember_temporary
 
 _PREFIX = ".lungsynth-"
 
@@ -43,6 +44,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise LungSynthError(msg)
     try:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
+        remember_temporary(folder)
     except OSError as error:
         msg = f"cannot write {shown(path)}: {error.strerror or error}"
         raise LungSynthError(msg) from error
@@ -60,6 +62,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise LungSynthError(msg) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        forget_temporary(folder)
 
 
 def check_output(path: Path, *inputs: Path | None) -> None:

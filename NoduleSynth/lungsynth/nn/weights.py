@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.shipped import shipped_file
+from lungsynth.core.temporary import replacing
 
 FORMAT = "lungsynth-weights-1"
 
@@ -61,9 +62,8 @@ def save_weights(
     }
     _check_finite(path, half)
     metadata = {"format": FORMAT, "system": system, "config": json.dumps(dict(config))}
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(_with_sorted_header(save(half, metadata)))
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(_with_sorted_header(save(half, metadata)))
 
 
 def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:

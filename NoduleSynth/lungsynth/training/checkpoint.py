@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth.core.temporary import replacing
 
 FORMAT = "lungsynth-checkpoint-1"
 
@@ -24,13 +25,8 @@ def all_finite(state: Any) -> bool:  # noqa: ANN401 - tensors and plain values, 
 
 def save_checkpoint(path: Path, system: str, state: dict[str, Any]) -> None:
     """Write a recipe's state under a temporary name, then rename it."""
-    temporary = path.with_name(path.name + ".part")
-    try:
+    with replacing(path) as temporary:
         torch.save({"format": FORMAT, "system": system, "state": state}, temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def load_checkpoint(path: Path, system: str) -> dict[str, Any]:

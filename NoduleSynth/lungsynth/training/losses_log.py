@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lungsynth.core.temporary import replacing
+
 
 class LossesLog:
     """Appends losses to a file; what a resumed run does again is taken out first.
@@ -19,9 +21,8 @@ class LossesLog:
     def __init__(self, path: Path, keep_steps: int) -> None:
         self.path = path
         kept = [row for row in read_losses(path) if row["step"] <= keep_steps]
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
 
     def append(self, step: int, losses: dict[str, float]) -> None:
         """Add one step."""
@@ -65,6 +66,5 @@ def draw_curves(log: Path, picture: Path, smooth_steps: int = 50) -> None:
         axis.grid(alpha=0.3)
     for axis in axes[len(names) :]:
         axis.set_visible(False)
-    temporary = picture.with_name(picture.name + ".part")
-    figure.savefig(temporary, dpi=110, format="png")
-    temporary.replace(picture)
+    with replacing(picture) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
