@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,12 +15,14 @@ import torch
 from lungsynth import __version__
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.registry import resolve
+from lungsynth.core.temporary import replacing
 from lungsynth.synthesizers import TRAINABLE
 from lungsynth.training.checkpoint import all_finite, load_checkpoint, save_checkpoint
 from lungsynth.training.loop import run
 from lungsynth.training.losses_log import LossesLog, draw_curves
 
 CHECKPOINT, LOG, CURVES, RUN_CARD = "checkpoint.pt", "losses.jsonl", "losses.png", "run.json"
+CURVES_EVERY_S = 60.0  # at the most often, the end of a run aside
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
@@ -126,6 +129,7 @@ class RunWriter:
     def __init__(self, output: Path, name: str, recipe: Any, options: TrainOptions) -> None:  # noqa: ANN401 - any recipe
         self.output, self.name, self.recipe, self.options = output, name, recipe, options
         self.log = LossesLog(output / LOG, recipe.step_count)
+        self._drawn = -math.inf
 
     def after_step(self, step: int, losses: dict[str, float], *, last: bool) -> None:
         """Log a step; write checkpoint, curves and weights to choose among when they are due."""
@@ -139,7 +143,10 @@ class RunWriter:
                 )
                 raise LungSynthError(msg)
             save_checkpoint(self.output / CHECKPOINT, self.name, state)
-            draw_curves(self.output / LOG, self.output / CURVES)
+            # the whole log is drawn anew, which on a long run costs as much as some steps
+            if last or time.monotonic() - self._drawn >= CURVES_EVERY_S:
+                draw_curves(self.output / LOG, self.output / CURVES)
+                self._drawn = time.monotonic()
         if self.options.snapshot_every and step % self.options.snapshot_every == 0:
             self.recipe.save_weights(self.output / f"{self.name}-{step:06d}.safetensors")
 
@@ -161,6 +168,12 @@ def launch_fabric(options: TrainOptions) -> Any:  # noqa: ANN401 - Fabric is an 
     accelerator = options.accelerator
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if accelerator == "cuda" and options.devices > torch.cuda.device_count():
+        msg = (
+            f"--devices {options.devices}: torch finds {torch.cuda.device_count()} usable GPUs on "
+            "this machine; ask for as many or fewer"
+        )
+        raise LungSynthError(msg)
     fabric = Fabric(
         accelerator=accelerator,
         devices=options.devices,
@@ -212,6 +225,5 @@ def _end(output: Path, steps: int, seconds: float) -> None:
 
 
 def _write_card(card: Path, text: str) -> None:
-    temporary = card.with_name(card.name + ".part")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(card)
+    with replacing(card) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from lungsynth.synthesizers.mcgan.recipe import MCGANRecipe
 from lungsynth.training import run as training
 from lungsynth.training.checkpoint import load_checkpoint
 from lungsynth.training.losses_log import read_losses
-from lungsynth.training.run import TrainOptions, train
+from lungsynth.training.run import RunWriter, TrainOptions, train
 
 SOURCES = Path(training.__file__).resolve().parents[2]
 
@@ -171,6 +172,29 @@ def test_a_gpu_that_is_not_there_is_refused(cubes_folder, tmp_path, monkeypatch)
     with pytest.raises(LungSynthError, match=r"no usable GPU: torch .* finds none"):
         train("mcgan", cubes_folder, tmp_path / "new", tiny(2, accelerator="cuda"))
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("accelerator", ["auto", "cuda"])
+def test_more_gpus_than_there_are_are_refused(cubes_folder, tmp_path, monkeypatch, accelerator):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(LungSynthError, match=r"--devices 3: torch finds 2 usable GPUs"):
+        train("mcgan", cubes_folder, tmp_path / "new", tiny(accelerator=accelerator, devices=3))
+    assert not (tmp_path / "new").exists()
+
+
+def test_curves_are_drawn_once_a_minute_and_at_the_end(tmp_path, monkeypatch):
+    """A checkpoint every 20 s, of which that at 60 s is the first due again."""
+    now, drawn = [1000.0], []
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(training, "draw_curves", lambda *_: drawn.append(now[0] - 1000))
+    recipe = SimpleNamespace(step_count=0, state_dict=dict)
+    writer = RunWriter(tmp_path, "mcgan", recipe, tiny(checkpoint_every=1))
+    for step in range(1, 7):
+        writer.after_step(step, {"l1": 1.0}, last=step == 6)
+        now[0] += 20
+
+    assert drawn == [0, 60, 100]
 
 
 def test_a_foreign_checkpoint_stops_a_resume(whole, cubes_folder, tmp_path):
