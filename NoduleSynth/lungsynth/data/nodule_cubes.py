@@ -1,13 +1,15 @@
 """Real nodules as 48 mm cubes of 1 mm voxels with masks and readers' ratings.
 
 The format is that of ``ct_nodules``: ``<split>.npz`` with ``hu8`` (HU = 8 * value - 1024) and
-bit-packed ``mask``, and ``<split>.csv`` with one row for each cube. The cubes come from the NODE21
-generation baseline: LUNA16 and LIDC-IDRI nodules, axes (z, y, x) pointing to S, P, L.
+bit-packed ``mask``, and ``<split>.csv`` with one row for each cube, in which ``COLUMNS`` are needed
+and others may be. The project's own come from the NODE21 generation baseline: LUNA16 and LIDC-IDRI
+nodules. Axes (z, y, x) point to S, P, L.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -24,6 +26,9 @@ from lungsynth.core.volume import Volume
 
 CUBE_VOXELS = 48
 SPLITS = ("train", "val", "test")
+COLUMNS = ("patient", "series_uid", "texture", "ambiguous")
+"""Columns of the table: who and where from; mean LIDC rating, and 0 where readers agree on it."""
+_ARRAYS = {"hu8": (CUBE_VOXELS,) * 3, "mask": (CUBE_VOXELS**3 // 8,)}  # shapes of one cube
 
 
 def attenuation_from_texture(texture: float) -> Attenuation:
@@ -52,27 +57,22 @@ class NoduleCubes:
         """Read one split.
 
         Raises:
-            LungSynthError: If the folder lacks the split's files, or they do not match.
+            LungSynthError: If the folder lacks the split's files, they do not match, or one is not
+                in the format.
         """
         archive, table = folder / f"{split}.npz", folder / f"{split}.csv"
         for path in (archive, table):
             if not path.is_file():
                 msg = f"{path}: not found; nodule cubes need {split}.npz and {split}.csv"
                 raise LungSynthError(msg)
-        try:
-            with np.load(archive, allow_pickle=False) as arrays:
-                hu8, packed = arrays["hu8"], arrays["mask"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            msg = f"{archive}: not an archive of nodule cubes with 'hu8' and 'mask' ({error})"
-            raise LungSynthError(msg) from None
-        with table.open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines))
+        hu8, packed = _read_arrays(archive)
+        rows = _read_rows(table)
         if len(rows) != len(hu8):
             msg = f"{table}: {len(rows)} rows for {len(hu8)} cubes in {archive.name}"
             raise LungSynthError(msg)
         shape = (-1, CUBE_VOXELS, CUBE_VOXELS, CUBE_VOXELS)
         hu = hu8.astype(np.int16) * 8 - 1024
-        mask = np.unpackbits(packed, axis=1)[:, : CUBE_VOXELS**3].reshape(shape).astype(bool)
+        mask = np.unpackbits(packed, axis=1).reshape(shape).astype(bool)
         return cls(hu=hu, mask=mask, table=rows)
 
     def __len__(self) -> int:
@@ -122,6 +122,64 @@ class NoduleCubes:
         ijk_to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
         ijk_to_ras[:3, 3] = (half, half, -half)
         return Volume(self.hu[n], ijk_to_ras)
+
+
+def _read_arrays(archive: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return ``hu8`` (N, 48, 48, 48) and the packed ``mask`` (N, 13824)."""
+    try:
+        with np.load(archive, allow_pickle=False) as arrays:
+            found = {name: np.asarray(arrays[name]) for name in _ARRAYS}
+    except (
+        *(OSError, ValueError, KeyError, IndexError, EOFError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
+        msg = f"{archive}: not an archive of nodule cubes with 'hu8' and 'mask' ({error})"
+        raise LungSynthError(msg) from None
+    for name, shape in _ARRAYS.items():
+        array = found[name]
+        if array.dtype != np.uint8 or array.ndim < 1 or array.shape[1:] != shape:
+            needed = ", ".join(map(str, ("N", *shape)))
+            msg = (
+                f"{archive}: '{name}' is {array.dtype} of shape {array.shape}; uint8 of shape "
+                f"({needed}) is needed"
+            )
+            raise LungSynthError(msg)
+    if len(found["hu8"]) != len(found["mask"]):
+        msg = f"{archive}: {len(found['hu8'])} cubes in 'hu8', but {len(found['mask'])} in 'mask'"
+        raise LungSynthError(msg)
+    return found["hu8"], found["mask"]
+
+
+def _read_rows(table: Path) -> list[dict[str, str]]:
+    """Return the rows, with numbers (or nothing) where numbers are needed."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines, restval="")
+            columns = list(reader.fieldnames or ())
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        msg = f"{table}: not a readable table in UTF-8 ({error})"
+        raise LungSynthError(msg) from None
+    missing = [name for name in COLUMNS if name not in columns]
+    if missing:
+        msg = f"{table}: lacks the columns {', '.join(missing)}; needed are {', '.join(COLUMNS)}"
+        raise LungSynthError(msg)
+    for number, row in enumerate(rows, start=1):
+        for name in ("texture", "ambiguous"):
+            if row[name] and not _is_number(row[name]):
+                msg = (
+                    f"{table}: {name} in row {number} is '{row[name]}'; a number is needed, or "
+                    "nothing where it is not known"
+                )
+                raise LungSynthError(msg)
+    return rows
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _is_sane(mask: NDArray[np.bool_]) -> bool:

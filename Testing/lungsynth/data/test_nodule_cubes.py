@@ -43,7 +43,7 @@ def test_bytes_become_hu_and_bits_a_mask(tmp_path):
     packed[0, 0] = 0b0100_0000  # the second voxel along x
     packed[0, 48 * 48 // 8] = 0b1000_0000  # the first of the second slice
     np.savez(tmp_path / "test.npz", hu8=hu8, mask=packed)
-    (tmp_path / "test.csv").write_text("patient,texture,ambiguous\nA,5,0\n", encoding="utf-8")
+    (tmp_path / "test.csv").write_text("ambiguous,patient,texture,series_uid\n0,A,5,1.2\n")
     cubes = NoduleCubes.load(tmp_path, "test")
 
     assert cubes.hu.dtype == np.int16
@@ -150,6 +150,73 @@ def test_what_is_no_archive_of_cubes_is_refused(cubes_folder, tmp_path, kind):
         np.savez(path, hu8=np.array([{}], dtype=object), mask=np.zeros((1, 3), np.uint8))
     with pytest.raises(LungSynthError, match=r"train.npz: not an archive of nodule cubes"):
         NoduleCubes.load(tmp_path, "train")
+
+
+def test_missing_columns_are_named(cubes_folder, tmp_path):
+    (tmp_path / "train.npz").write_bytes((cubes_folder / "train.npz").read_bytes())
+    (tmp_path / "train.csv").write_text("patient,ambiguous\n" + "A,0\n" * 9)
+    with pytest.raises(
+        LungSynthError,
+        match=r"train.csv: lacks the columns series_uid, texture; needed are patient, series_uid, "
+        "texture, ambiguous",
+    ):
+        NoduleCubes.load(tmp_path, "train")
+    (tmp_path / "train.csv").write_bytes(b"")
+    with pytest.raises(LungSynthError, match="lacks the columns patient, series_uid, texture, amb"):
+        NoduleCubes.load(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("texture", "solid"), ("texture", "nan"), ("ambiguous", "no")]
+)
+def test_a_rating_that_is_no_number_is_named_with_its_row(load, column, value):
+    rows = rows_of(2)
+    rows[1][column] = value
+    with pytest.raises(LungSynthError, match=rf"val.csv: {column} in row 2 is '{value}'; a number"):
+        load([box_mask((20, 20, 20), (28, 28, 28))] * 2, rows)
+
+
+def test_a_table_that_is_no_text_is_refused(cubes_folder, tmp_path):
+    (tmp_path / "train.npz").write_bytes((cubes_folder / "train.npz").read_bytes())
+    (tmp_path / "train.csv").write_bytes(b"patient\xff\xfe,texture\n")
+    with pytest.raises(LungSynthError, match=r"train.csv: not a readable table in UTF-8"):
+        NoduleCubes.load(tmp_path, "train")
+
+
+def test_a_table_that_a_spreadsheet_wrote_is_read(cubes_folder, tmp_path):
+    """It puts a mark before the first column's name."""
+    (tmp_path / "train.npz").write_bytes((cubes_folder / "train.npz").read_bytes())
+    table = (cubes_folder / "train.csv").read_bytes()
+    (tmp_path / "train.csv").write_bytes(b"\xef\xbb\xbf" + table)
+
+    assert [row["patient"] for row in NoduleCubes.load(tmp_path, "train").table][:3] == [
+        *("P0", "P0", "P1")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"hu8": np.zeros((2, 48, 48, 48), np.int16)},
+            r"'hu8' is int16 of shape \(2, 48, 48, 48\); uint8 of shape \(N, 48, 48, 48\) is",
+        ),
+        ({"hu8": np.zeros((2, 32, 32, 32), np.uint8)}, r"'hu8' is uint8 of shape \(2, 32, 32, 32"),
+        ({"hu8": np.uint8(3)}, r"'hu8' is uint8 of shape \(\)"),
+        (
+            {"mask": np.zeros((2, 48, 48, 48), bool)},
+            r"'mask' is bool of shape \(2, 48, 48, 48\); uint8 of shape \(N, 13824\) is needed",
+        ),
+        ({"mask": np.zeros((2, 13823), np.uint8)}, r"'mask' is uint8 of shape \(2, 13823\)"),
+        ({"mask": np.zeros((3, 13824), np.uint8)}, "2 cubes in 'hu8', but 3 in 'mask'"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(tmp_path, changed, message):
+    arrays = {"hu8": np.zeros((2, 48, 48, 48), np.uint8), "mask": np.zeros((2, 13824), np.uint8)}
+    np.savez(tmp_path / "val.npz", **{**arrays, **changed})
+    (tmp_path / "val.csv").write_text("patient,series_uid,texture,ambiguous\nA,1,5,0\nB,2,5,0\n")
+    with pytest.raises(LungSynthError, match=rf"val.npz: {message}"):
+        NoduleCubes.load(tmp_path, "val")
 
 
 @pytest.mark.parametrize(("split", "count"), [("train", 790), ("val", 95), ("test", 131)])

@@ -62,9 +62,8 @@ def make_cubes(count, seed=0, patients=None):
         density = {5.0: -150, 3.0: -450, 1.5: -650}[texture]
         hu[n] += np.clip(radius - distance + 0.5, 0, 1) * (density - hu[n])
         patient = f"P{seed}-{n if patients is None else patients[n]}"
-        table.append(
-            {"patient": patient, "texture": str(texture), "ambiguous": "0.0", "malignancy": "3"}
-        )
+        rated = {"texture": str(texture), "ambiguous": "0.0", "malignancy": "3"}
+        table.append({"patient": patient, "series_uid": f"1.2.{n}", **rated})
     hu8 = np.clip(np.rint((hu + 1024) / 8), 0, 255)
     return NoduleCubes(hu=(hu8 * 8 - 1024).astype(np.int16), mask=mask, table=table)
 
