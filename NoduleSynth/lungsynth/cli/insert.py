@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -127,7 +127,7 @@ def insert(
                 "malignancy": malignancy,
             }
             reporter.stage("finding places")
-            listed = _proposed_seeds(volume, auto, site, fixed, rng)
+            listed = _proposed_seeds(volume, auto, site, fixed, rng, model.box_mm)
         insertions = insert_and_write(
             volume, listed, model, targets, input_path=input_path, reporter=reporter
         )
@@ -211,6 +211,7 @@ def _proposed_seeds(
     site: Site,
     fixed: Mapping[str, object],
     rng: np.random.Generator,
+    box_mm: Callable[[float], float],
 ) -> list[Seed]:
     """Draw the nodules and find a place for each."""
     from lungsynth.imaging.proposal import propose_seeds
@@ -218,4 +219,6 @@ def _proposed_seeds(
     population = NodulePopulation()
     given = {name: value for name, value in fixed.items() if value is not None}
     specs = [replace(draw_nodule(population, rng), **given) for _ in range(count)]  # type: ignore[arg-type]
-    return propose_seeds(volume, count, rng, population, site=site.value, specs=specs)
+    return propose_seeds(
+        volume, count, rng, population, site=site.value, specs=specs, box_mm=box_mm
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -31,7 +31,7 @@ BATCH = 512
 
 
 def box_side_mm(diameter_mm: float) -> float:
-    """Return the side of the box that a nodule's insertion may change, as synthesizers ask."""
+    """Return the side of the box that a nodule's insertion may change, where none is told."""
     return 1.6 * diameter_mm + 3.0
 
 
@@ -41,9 +41,10 @@ def propose_seeds(
     rng: np.random.Generator,
     population: NodulePopulation | None = None,
     *,
-    lungs: Bools | None = None,
+    lungs: Bools | CoarseLungs | None = None,
     site: Site = "parenchyma",
     specs: Sequence[NoduleSpec] | None = None,
+    box_mm: Callable[[float], float] = box_side_mm,
 ) -> list[Seed]:
     """Choose places for nodules.
 
@@ -57,11 +58,12 @@ def propose_seeds(
         count: How many seeds.
         rng: Source of every random choice; the same state gives the same seeds.
         population: From what the nodules are drawn where ``specs`` is None.
-        lungs: Lung mask (K, J, I); found in the volume where None.
+        lungs: Lung mask (K, J, I), or what ``find_lungs`` returned; found in the volume where None.
         site: In the parenchyma, clear of pleura, airways and vessels of 4 mm and more; at the
             pleura, with the centre 0.3 to 0.9 radii from it; or touching a vessel of 2 to
             5 mm.
         specs: The nodules, one for each seed.
+        box_mm: From a diameter to the side of the box that the synthesizer changes, both in mm.
 
     Returns:
         ``count`` seeds, in the order of ``specs``.
@@ -79,8 +81,7 @@ def propose_seeds(
     if specs is None:
         drawn_from = population or NodulePopulation()
         specs = [draw_nodule(drawn_from, rng) for _ in range(count)]
-    found = find_lungs(volume) if lungs is None else split_lungs(volume, lungs)
-    places = _Places.of(found, site)
+    places = _Places.of(_coarse(volume, lungs), site, box_mm)
     largest_first = sorted(range(count), key=lambda n: -specs[n].diameter_mm)
     centres: dict[int, Floats] = {}
     for number in largest_first:
@@ -101,6 +102,12 @@ def propose_seeds(
     ]
 
 
+def _coarse(volume: Volume, lungs: Bools | CoarseLungs | None) -> CoarseLungs:
+    if isinstance(lungs, CoarseLungs):
+        return lungs
+    return find_lungs(volume) if lungs is None else split_lungs(volume, lungs)
+
+
 @dataclass(eq=False)
 class _Places:
     """The blocks of the lungs, what is near them, and what is taken already.
@@ -115,6 +122,7 @@ class _Places:
         vessel_mm: Distance to small vessels.
         aerated: Whether the block is lung, not what the closing at the pleura added.
         site: Where nodules go.
+        box_mm: From a nodule's diameter to the side of its box, in mm.
         taken: Centre (RAS mm) and diameter of the nodules so far.
         used: How many nodules each zone has got.
     """
@@ -128,11 +136,12 @@ class _Places:
     vessel_mm: Floats
     aerated: Bools
     site: Site
+    box_mm: Callable[[float], float]
     taken: list[tuple[Floats, float]] = field(default_factory=list)
     used: NDArray[np.int64] = field(default_factory=lambda: np.zeros(7, np.int64))
 
     @classmethod
-    def of(cls, lungs: CoarseLungs, site: Site) -> _Places:
+    def of(cls, lungs: CoarseLungs, site: Site, box_mm: Callable[[float], float]) -> _Places:
         """Measure distances on the coarse grid."""
         spacing = lungs.grid.spacing_mm
         inside = lungs.sides > 0
@@ -164,6 +173,7 @@ class _Places:
             vessel_mm=_distance(vessels, spacing)[at],
             aerated=lungs.hu[at] < AERATED_HU,
             site=site,
+            box_mm=box_mm,
         )
 
     def draw(self, diameter_mm: float, rng: np.random.Generator) -> Floats | None:
@@ -221,7 +231,7 @@ class _Places:
             free = self._room_mm(ras) > diameter / 2 + EDGE_MM + 0.05
             for other, other_diameter in self.taken:
                 apart = ras - other
-                needed = 0.5 * (box_side_mm(diameter) + box_side_mm(other_diameter)) + BOX_GAP_MM
+                needed = 0.5 * (self.box_mm(diameter) + self.box_mm(other_diameter)) + BOX_GAP_MM
                 free &= (np.abs(self._along_axes_mm(apart)) >= needed).any(axis=1)
                 free &= np.linalg.norm(apart, axis=1) > diameter + other_diameter + MARGIN_MM
             if free.any():

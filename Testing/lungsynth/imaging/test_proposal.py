@@ -9,7 +9,7 @@ from scipy import ndimage
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import Attenuation, NodulePopulation, NoduleSpec
 from lungsynth.core.volume import Volume
-from lungsynth.imaging.lungs import lung_mask
+from lungsynth.imaging.lungs import find_lungs, lung_mask
 from lungsynth.imaging.phantom import SMALL, thorax_phantom
 from lungsynth.imaging.placement import check_seeds
 from lungsynth.imaging.proposal import box_side_mm, propose_seeds
@@ -73,6 +73,32 @@ def test_the_engine_accepts_them_and_boxes_never_overlap(phantom, mask, make_bal
             assert (gap * phantom.spacing_mm).max() >= 0.95
             apart = np.subtract(seeds[one].position_ras_mm, seeds[other].position_ras_mm)
             assert np.linalg.norm(apart) > 2 * (radii(seeds)[one] + radii(seeds)[other])
+
+
+def test_larger_boxes_keep_seeds_further_apart(phantom, mask):
+    """Boxes of 60 mm: some axis parts each two centres by 61 mm, where 18 mm were enough."""
+    asked = []
+
+    def sixty(diameter_mm):
+        asked.append(diameter_mm)
+        return 60.0
+
+    specs = [NoduleSpec(6.0), NoduleSpec(9.0), NoduleSpec(7.5), NoduleSpec(8.0)]
+    seeds = propose(phantom, mask, count=4, specs=specs, box_mm=sixty)
+    places = np.array([seed.position_ras_mm for seed in seeds])
+
+    assert set(asked) == {6.0, 7.5, 8.0, 9.0}
+    for one in range(4):
+        for other in range(one):
+            assert np.abs(places[one] - places[other]).max() >= 60.95
+
+
+def test_lungs_that_were_found_before_are_not_looked_for_again(phantom, monkeypatch):
+    coarse = find_lungs(phantom)
+    once = propose_seeds(phantom, 3, np.random.default_rng(1), SIZES)
+    monkeypatch.setattr("lungsynth.imaging.proposal.find_lungs", None)
+
+    assert propose_seeds(phantom, 3, np.random.default_rng(1), SIZES, lungs=coarse) == once
 
 
 def test_sides_and_heights_take_turns(phantom, mask):
