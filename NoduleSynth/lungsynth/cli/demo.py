@@ -18,10 +18,9 @@ from lungsynth.cli.options import (
     SynthesizerOption,
     WeightsOption,
 )
-from lungsynth.cli.outputs import Outputs, check_writable
+from lungsynth.cli.outputs import made_folder
 from lungsynth.cli.progress import ProgressMode, Reporter
-from lungsynth.core.errors import LungSynthError
-from lungsynth.core.nodule import Attenuation, NodulePopulation, NoduleSpec
+from lungsynth.core.nodule import Attenuation, NoduleSpec
 
 NODULES = (
     (12.0, Attenuation.PART_SOLID),
@@ -44,7 +43,6 @@ def demo(
     """Make a phantom CT, put three nodules into it, and draw a picture of them."""
     import numpy as np
 
-    _make_folder(output)
     phantom_path = output / "phantom.nrrd"
     targets = Targets(
         output / "phantom_with_nodules.nrrd",
@@ -52,10 +50,9 @@ def demo(
         output / "report.json",
         output / "preview.png",
     )
-    with Reporter(progress) as reporter:
+    with Reporter(progress) as reporter, made_folder("--output", output):
         from lungsynth.imaging.phantom import thorax_phantom
         from lungsynth.imaging.proposal import propose_seeds
-        from lungsynth.io.writing import write_volume
 
         model = load(synthesizer, device=device, weights=weights, bank=bank, reporter=reporter)
         reporter.stage("making the phantom")
@@ -66,12 +63,16 @@ def demo(
         ]
         reporter.stage("finding places")
         rng = np.random.default_rng(random_seed)
-        seeds = propose_seeds(volume, len(specs), rng, NodulePopulation(), specs=specs)
-        with Outputs() as outputs:
-            write_volume(volume, outputs.path(phantom_path))
-            insertions = insert_and_write(
-                volume, seeds, model, targets, input_path=phantom_path, reporter=reporter
-            )
+        seeds = propose_seeds(volume, len(specs), rng, specs=specs, box_mm=model.box_mm)
+        insertions = insert_and_write(
+            volume,
+            seeds,
+            model,
+            targets,
+            input_path=phantom_path,
+            reporter=reporter,
+            write_input=True,
+        )
         files = {"phantom": phantom_path, **targets.named()}
         text = f"{summary(insertions, targets)}\nphantom: {phantom_path}"
         text += f"\n\nLook at the picture: {targets.preview}"
@@ -81,12 +82,3 @@ def demo(
             within_tolerance=sum(insertion.within_tolerance for insertion in insertions),
             **{name: str(path) for name, path in files.items()},
         )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"--output {folder}: can't make this folder: {error.strerror}"
-        raise LungSynthError(msg) from None
-    check_writable("--output", folder)

@@ -63,6 +63,7 @@ def insert_and_write(
     *,
     input_path: Path,
     reporter: Reporter,
+    write_input: bool = False,
 ) -> list[Insertion]:
     """Insert the nodules and write every file that is asked for, or none.
 
@@ -73,6 +74,7 @@ def insert_and_write(
         targets: The files.
         input_path: Where the CT came from, for the report.
         reporter: Told how far it is, and the result.
+        write_input: Whether the CT itself is to be written to ``input_path`` with the rest.
 
     Raises:
         LungSynthError: If a seed can't be used or a file can't be written.
@@ -93,6 +95,8 @@ def insert_and_write(
     total = len(targets.named())
     with Outputs() as outputs:
         reporter.progress("writing", 0, total)
+        if write_input:
+            write_volume(volume, outputs.path(input_path))
         write_volume(result.volume, outputs.path(targets.volume))
         if targets.mask:
             reporter.progress("writing", 1, total)

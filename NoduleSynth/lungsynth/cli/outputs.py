@@ -11,7 +11,8 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -55,6 +56,29 @@ def check_writable(option: str, folder: Path) -> None:
     except OSError as error:
         msg = f"{option}: can't write in {folder}: {error.strerror}"
         raise LungSynthError(msg) from None
+
+
+@contextmanager
+def made_folder(option: str, folder: Path) -> Iterator[None]:
+    """Make a folder for outputs, and take it away again if the block fails and it is empty.
+
+    Raises:
+        LungSynthError: If it can't be made, or nothing can be written there.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"{option} {folder}: can't make this folder: {error.strerror}"
+            raise LungSynthError(msg) from None
+        check_writable(option, folder)
+        yield
+    except BaseException:
+        with suppress(OSError):  # the user's own files may lie there by now
+            for path in missing:
+                path.rmdir()
+        raise
 
 
 def check_distinct(outputs: dict[str, Path]) -> None:

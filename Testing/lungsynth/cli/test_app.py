@@ -1,6 +1,8 @@
 """What holds for every command."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 import lungsynth as package
+from lungsynth.imaging.phantom import SMALL, thorax_phantom
 from lungsynth.synthesizers import SYNTHESIZERS
 
 
@@ -97,3 +100,33 @@ def test_a_demo_that_cannot_be_written_is_refused(lungsynth, tmp_path):
 
     assert outcome.status == 2
     assert outcome.err.startswith(f"lungsynth: --output {tmp_path / 'file' / 'demo'}: can't make")
+
+
+def test_a_demo_without_its_synthesizer_leaves_no_folder(lungsynth, tmp_path):
+    outcome = lungsynth(
+        *("demo", "--output", tmp_path / "new" / "demo", "--weights", tmp_path / "no.safetensors")
+    )
+
+    assert outcome.status == 2
+    assert "no such weights file" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_that_fails_at_its_last_file_leaves_none(lungsynth, tmp_path, monkeypatch):
+    """The phantom is written before the others."""
+    written = []
+
+    def no_room(_before, _after, _insertions, path):
+        written.extend(sorted(file.name for file in path.parent.iterdir()))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("lungsynth.io.preview.write_preview", no_room)
+    monkeypatch.setattr(
+        "lungsynth.imaging.phantom.thorax_phantom", lambda seed: thorax_phantom(seed, **SMALL)
+    )
+    outcome = lungsynth("demo", "--output", tmp_path / "demo", "--synthesizer", "procedural")
+
+    assert outcome.status == 2, outcome
+    assert "preview.png: the disk is full" in outcome.err
+    assert "phantom.nrrd" in written
+    assert list(tmp_path.iterdir()) == []

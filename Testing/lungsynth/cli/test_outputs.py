@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lungsynth.cli.outputs import Outputs, check_distinct, check_output
+from lungsynth.cli.outputs import Outputs, check_distinct, check_output, made_folder
 from lungsynth.core.errors import LungSynthError
 
 
@@ -117,6 +117,24 @@ def test_an_output_among_the_slices_of_the_input_is_refused(tmp_path):
     """It would be read as part of the series the next time."""
     with pytest.raises(LungSynthError, match="inside the input folder"):
         check_output("--output", tmp_path / "out.nrrd", (".nrrd",), tmp_path)
+
+
+def test_a_folder_that_was_made_for_nothing_is_taken_away(tmp_path):
+    (tmp_path / "old").mkdir()
+    for folder in (tmp_path / "old", tmp_path / "new" / "demo"):
+        with pytest.raises(KeyboardInterrupt), made_folder("--output", folder):
+            assert folder.is_dir()
+            raise KeyboardInterrupt
+
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]
+
+
+def test_a_folder_with_something_in_it_stays(tmp_path):
+    with pytest.raises(ZeroDivisionError), made_folder("--output", tmp_path / "new" / "demo"):
+        (tmp_path / "new" / "mine.txt").write_text("1")
+        raise ZeroDivisionError
+
+    assert contents(tmp_path / "new") == {"mine.txt": "1"}
 
 
 def test_a_device_is_refused():
