@@ -64,4 +64,5 @@ def store_arrays(path: Path | None, arrays: Arrays) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        np.savez(temporary, **arrays)  # numpy 1 would store allow_pickle as an array
+        # no allow_pickle: numpy 1 would store it as an array
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
