@@ -18,7 +18,7 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Insertion
 from lungsynth.core.volume import Volume
 from lungsynth.io import nifti
-from lungsynth.io.atomic import atomic_path, shown
+from lungsynth.io.atomic import atomic_path, check_side_file, shown
 from lungsynth.io.itk import place_image, quiet_stderr, reason
 from lungsynth.io.reading import VOLUME_SUFFIXES, volume_suffix
 from lungsynth.io.segments import label_map, segment_header
@@ -43,12 +43,14 @@ def write_volume(volume: Volume, path: Path) -> None:
 
     Raises:
         LungSynthError: If the suffix is none of these, the format cannot hold the dtype or
-            the geometry, or the file cannot be written; then nothing is left behind.
+            the geometry, the .raw of a .mhd would overwrite another's, or the file cannot be
+            written; then nothing is left behind.
     """
     suffix = volume_suffix(Path(path))
     if suffix not in VOLUME_SUFFIXES:
         msg = f"cannot write {shown(path)}: the suffix must be one of {', '.join(VOLUME_SUFFIXES)}"
         raise LungSynthError(msg)
+    check_side_file(Path(path))
     _write(volume.voxels, volume.ijk_to_ras, {**volume.header, **SYNTHETIC}, Path(path))
 
 

@@ -226,6 +226,61 @@ def test_output_may_not_be_an_input(tmp_path):
         check_output(tmp_path / "nowhere" / "out.nrrd", source)
 
 
+def headers_of(folder, **named):
+    for name, data_file in named.items():
+        text = f"ObjectType = Image\nElementDataFile = {data_file}\n"
+        (folder / f"{name}.mhd").write_text(text)
+    (folder / "out.raw").write_bytes(b"voxels of someone")
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({}, r"out.mhd: its voxels would overwrite out.raw, which is there already"),
+        ({"scan": "out.raw"}, "would overwrite out.raw, which is there already and not its own"),
+        ({"out": "other.raw"}, "would overwrite out.raw, which is there already and not its own"),
+        ({"out": "out.raw", "scan": "out.raw"}, "overwrite out.raw, which scan.mhd uses too"),
+    ],
+)
+def test_the_voxels_of_another_header_are_never_overwritten(tmp_path, named, message):
+    headers_of(tmp_path, **named)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    inside = tmp_path / ".lungsynth-outputs"
+    inside.mkdir()
+    for path in (tmp_path / "out.mhd", inside / "out.mhd"):  # as the command line writes it
+        with pytest.raises(LungSynthError, match=message):
+            write_volume(ct(), path)
+    with pytest.raises(LungSynthError, match=message):
+        check_output(tmp_path / "out.mhd")
+    inside.rmdir()
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_pair_of_header_and_voxels_is_replaced_by_its_like(tmp_path):
+    write_volume(ct(), tmp_path / "out.mhd")
+    later = ct(low=-900)
+    write_volume(later, tmp_path / "out.mhd")
+
+    assert names(tmp_path) == ["out.mhd", "out.raw"]
+    np.testing.assert_array_equal(read_ct(tmp_path / "out.mhd").voxels, later.voxels)
+
+
+def test_a_header_that_cannot_be_replaced_keeps_its_voxels(tmp_path, monkeypatch):
+    write_volume(ct(), tmp_path / "out.mhd")
+    before = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+
+    def refused(_self, target):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(target))
+
+    monkeypatch.setattr(type(tmp_path), "replace", refused)
+    with pytest.raises(LungSynthError, match="Permission denied"):
+        write_volume(ct(low=-900), tmp_path / "out.mhd")
+
+    assert names(tmp_path) == ["out.mhd", "out.raw"]
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == before
+
+
 def test_missing_output_folder_is_named(tmp_path):
     with pytest.raises(LungSynthError, match=r"there is no folder .*nowhere"):
         write_volume(ct(), tmp_path / "nowhere" / "a.nrrd")
