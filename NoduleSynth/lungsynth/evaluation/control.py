@@ -22,45 +22,13 @@ from lungsynth.core.nodule import (
     ATTENUATION_HU_RANGE,
     Attenuation,
     NoduleSpec,
-    Seed,
 )
 from lungsynth.core.volume import Volume
 from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.evaluation.realism import Progress, load_for_study, write_json
+from lungsynth.evaluation.sites import ControlConfig, Site, ct_sites, cube_sites, plan_cts
 from lungsynth.evaluation.splits import check_split, nodule_folder
 from lungsynth.imaging.insertion import insert
-
-DIAMETERS_MM = (4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 25.0, 30.0)
-SITES_PER_CELL = 8
-"""Places for each diameter and attenuation; each cell takes others."""
-
-
-@dataclass(frozen=True)
-class ControlConfig:
-    """What is asked, and where."""
-
-    diameters_mm: tuple[float, ...] = DIAMETERS_MM
-    attenuations: tuple[Attenuation, ...] = tuple(Attenuation)
-    sites_per_cell: int = SITES_PER_CELL
-    random_seed: int = 0
-    device: str = "auto"
-
-
-@dataclass(frozen=True, eq=False)
-class Site:
-    """A volume and the seeds that go into it, one at a time.
-
-    Args:
-        name: How the report calls the place.
-        volume: CT in HU.
-        seeds: What is asked there.
-        unplaced: Nodules for which no place was found, and why; they count as refused.
-    """
-
-    name: str
-    volume: Volume
-    seeds: Sequence[Seed]
-    unplaced: Sequence[tuple[NoduleSpec, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -142,46 +110,6 @@ def _asked(site: Site, spec: NoduleSpec) -> Outcome:
     return Outcome(site.name, spec.diameter_mm, str(spec.attenuation), spec.latent_seed)
 
 
-def cube_sites(cubes: NoduleCubes, split: str, config: ControlConfig) -> Iterator[Site]:
-    """Yield cubes of a split with seeds at their nodules' places, spread over the grid.
-
-    Each cell of diameter x attenuation takes ``sites_per_cell`` cubes, drawn without
-    replacement as long as there are enough.
-    """
-    usable = np.flatnonzero(cubes.usable)
-    rng = np.random.default_rng([config.random_seed, 1])
-    for diameter_mm in config.diameters_mm:
-        for attenuation in config.attenuations:
-            enough = config.sites_per_cell <= len(usable)
-            for n in rng.choice(usable, config.sites_per_cell, replace=not enough).tolist():
-                spec = NoduleSpec(diameter_mm, attenuation, latent_seed=int(rng.integers(2**31)))
-                volume = cubes.cube_volume(n)
-                ras = volume.ijk_to_ras_mm(cubes.centre(n)[::-1])
-                place = (float(ras[0]), float(ras[1]), float(ras[2]))
-                yield Site(f"{split} {n}", volume, [Seed(place, spec)])
-
-
-def ct_sites(name: str, volume: Volume, config: ControlConfig) -> Iterator[Site]:
-    """Yield a CT with automatic seeds: at each diameter one of each attenuation."""
-    from lungsynth.imaging.lungs import lung_mask
-    from lungsynth.imaging.proposal import propose_seeds
-
-    lungs = lung_mask(volume)
-    rng = np.random.default_rng([config.random_seed, 2])
-    for diameter_mm in config.diameters_mm:
-        specs = [
-            NoduleSpec(diameter_mm, attenuation, latent_seed=int(rng.integers(2**31)))
-            for attenuation in config.attenuations
-        ]
-        seeds, unplaced = [], []
-        for spec in specs:  # each is inserted alone, so they need not keep apart
-            try:
-                seeds += propose_seeds(volume, 1, rng, lungs=lungs, specs=[spec])
-            except LungSynthError as error:
-                unplaced.append((spec, str(error)))
-        yield Site(name, volume, seeds, unplaced)
-
-
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return the shares that kept what was asked: of all, by attenuation and by diameter."""
     cells: dict[str, Any] = {"all": _shares(outcomes)}
@@ -222,29 +150,48 @@ def _shares(outcomes: Iterable[Outcome]) -> dict[str, float | int | None]:
     }
 
 
-def control_study(
-    sites: Sequence[Site], synthesizer: CtSynthesizer, on_progress: Progress | None = None
-) -> dict[str, Any]:
-    """Insert at each site, and say how often what was asked came out.
+class Study:
+    """What one synthesizer made so far, CT after CT.
 
-    Returns:
-        What JSON has: weights, shares, and each nodule under "outcomes".
+    Args:
+        synthesizer: Who is measured.
+        count: Sites in all.
+        on_progress: Told what is being done.
     """
-    started = time.perf_counter()
-    outcomes: list[Outcome] = []
-    for done, site in enumerate(sites, start=1):
-        outcomes += try_site(site, synthesizer)
-        if on_progress is not None:
-            on_progress(f"control of {synthesizer.name}", done, len(sites))
-    return {
-        "weights_sha256": synthesizer.weights_sha256,
-        **summary(outcomes),
-        "seconds": time.perf_counter() - started,
-        "outcomes": [
-            {**asdict(o), "size_kept": o.size_kept, "density_kept": o.density_kept}
-            for o in outcomes
-        ],
-    }
+
+    def __init__(
+        self, synthesizer: CtSynthesizer, count: int, on_progress: Progress | None = None
+    ) -> None:
+        self.synthesizer, self.count, self.on_progress = synthesizer, count, on_progress
+        self.outcomes: list[Outcome] = []
+        self.done, self.seconds = 0, 0.0
+
+    def add(self, sites: Iterable[Site]) -> None:
+        """Insert at more sites."""
+        started = time.perf_counter()
+        for site in sites:
+            self.outcomes += try_site(site, self.synthesizer)
+            self.done += 1
+            if self.on_progress is not None:
+                self.on_progress(f"control of {self.synthesizer.name}", self.done, self.count)
+        self.seconds += time.perf_counter() - started
+
+    def values(self) -> dict[str, Any]:
+        """Return what JSON has: weights, shares, and each nodule under "outcomes"."""
+        return {
+            "weights_sha256": self.synthesizer.weights_sha256,
+            **summary(self.outcomes),
+            "seconds": self.seconds,
+            "outcomes": [
+                {**asdict(o), "size_kept": o.size_kept, "density_kept": o.density_kept}
+                for o in self.outcomes
+            ],
+        }
+
+
+def _insert_all(sites: Sequence[Site], studies: Sequence[Study]) -> None:
+    for study in studies:
+        study.add(sites)
 
 
 def run_control(
@@ -259,7 +206,7 @@ def run_control(
     bank: Path | None = None,
     max_nodules: int | None = None,
     on_progress: Progress | None = None,
-    config: ControlConfig = ControlConfig(),
+    config: ControlConfig | None = None,
 ) -> dict[str, Any]:
     """Run the study from files to files; what the command line calls.
 
@@ -274,7 +221,7 @@ def run_control(
         bank: Folder of real nodules for copy-paste.
         max_nodules: Try only so many of the sites in cubes, evenly spread over the grid.
         on_progress: Told what is being done.
-        config: What is asked.
+        config: What is asked; the defaults where None.
 
     Returns:
         The numbers.
@@ -283,8 +230,8 @@ def run_control(
         LungSynthError: If there is nothing to insert into, or an input or output is no good.
     """
     from lungsynth.evaluation.control_report import check_report, write_report
-    from lungsynth.io.reading import read_ct
 
+    config = config or ControlConfig()
     if report_path is not None:
         check_report(report_path)
     if data is None and not ct:
@@ -304,15 +251,19 @@ def run_control(
         sites += cube_sites(NoduleCubes.load(folder, split), split, config)
         if max_nodules is not None and max_nodules < len(sites):
             sites = [sites[n] for n in np.linspace(0, len(sites) - 1, max_nodules).astype(int)]
-    for path in ct:
-        sites += ct_sites(path.parent.name + "/" + path.name, read_ct(path), config)
+    plans = plan_cts(ct, config)
+    count = len(sites) + sum(map(len, plans.values()))
+    studies = [Study(synthesizer, count, on_progress) for synthesizer in loaded]
+    _insert_all(sites, studies)
+    for path, planned in plans.items():
+        _insert_all(ct_sites(path, planned), studies)  # no name, so that the CT goes with it
     values: dict[str, Any] = {
         "version": lungsynth.__version__,
         "study": "control",
         "split": split,
         "random_seed": config.random_seed,
         "hu_range": {str(kind): list(limits) for kind, limits in ATTENUATION_HU_RANGE.items()},
-        "synthesizers": {s.name: control_study(sites, s, on_progress) for s in loaded},
+        "synthesizers": {s.synthesizer.name: s.values() for s in studies},
     }
     write_json(values, json_path)
     if report_path is not None:

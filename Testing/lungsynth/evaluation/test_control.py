@@ -1,6 +1,7 @@
 """Control: asked against measured, measured again from the voxels."""
 
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -10,18 +11,19 @@ from lungsynth.core.insertion import Insertion, Measurement
 from lungsynth.core.nodule import ATTENUATION_HU_RANGE, Attenuation, NoduleSpec, Seed
 from lungsynth.core.volume import Volume
 from lungsynth.data.nodule_cubes import NoduleCubes
-from lungsynth.evaluation import control
+from lungsynth.evaluation import control, sites
 from lungsynth.evaluation.control import (
-    ControlConfig,
     Outcome,
-    Site,
-    control_study,
-    cube_sites,
+    Study,
     measure_again,
     run_control,
     summary,
     try_site,
 )
+from lungsynth.evaluation.sites import ControlConfig, Site, cube_sites
+from lungsynth.imaging.phantom import SMALL as SMALL_CHEST
+from lungsynth.imaging.phantom import thorax_phantom
+from lungsynth.io.writing import write_volume
 
 SMALL = ControlConfig(diameters_mm=(6.0, 10.0), sites_per_cell=2)
 
@@ -37,6 +39,12 @@ def outcome(**values):
         "said_within": True,
     }
     return Outcome(**{**defaults, **values})
+
+
+def control_study(sites, synthesizer):
+    study = Study(synthesizer, len(sites))
+    study.add(sites)
+    return study.values()
 
 
 def test_measuring_again_by_hand_on_a_sheared_anisotropic_grid():
@@ -122,17 +130,17 @@ def test_nothing_inserted_gives_no_shares():
 
 
 def test_the_grid_has_so_many_other_sites_in_each_cell(nine_cubes):
-    sites = list(cube_sites(nine_cubes, "test", SMALL))
+    grid = list(cube_sites(nine_cubes, "test", SMALL))
 
     cells = {}
-    for site in sites:
+    for site in grid:
         (seed,) = site.seeds
         cells.setdefault((seed.spec.diameter_mm, seed.spec.attenuation), []).append(site.name)
     assert set(cells) == {(d, a) for d in (6.0, 10.0) for a in Attenuation}
     assert all(len(set(names)) == 2 for names in cells.values())
-    assert len({seed.spec.latent_seed for site in sites for seed in site.seeds}) == 12
+    assert len({seed.spec.latent_seed for site in grid for seed in site.seeds}) == 12
     again = list(cube_sites(nine_cubes, "test", SMALL))
-    assert [s.seeds for s in again] == [s.seeds for s in sites]
+    assert [s.seeds for s in again] == [s.seeds for s in grid]
 
 
 def test_a_maker_of_true_balls_keeps_what_was_asked(nine_cubes, ball):
@@ -190,6 +198,56 @@ def test_numbers_and_picture_are_written(nodule_data, ball, monkeypatch):
         "control.png",
         "ct_nodules",
     ]
+
+
+def test_whole_cts_are_read_one_by_one_and_searched_once(tmp_path, ball, monkeypatch):
+    """Two CTs and two synthesizers: each CT is planned once, and gone when the next is read."""
+    paths = [tmp_path / "a.nrrd", tmp_path / "b.nrrd"]
+    for seed, path in enumerate(paths):
+        write_volume(thorax_phantom(seed, **SMALL_CHEST), path)
+    alive, searched, told = [], [], []
+    read, find = sites.read_ct, sites.find_lungs
+
+    def reads(path):
+        assert [name for name, volume in alive if volume() is not None] == []
+        volume = read(path)
+        alive.append((path.name, weakref.ref(volume)))
+        return volume
+
+    monkeypatch.setattr(sites, "read_ct", reads)
+    monkeypatch.setattr(sites, "find_lungs", lambda v: searched.append(1) or find(v))
+    makers = {"one": ball(), "two": ball(scale=0.99)}
+    makers["two"].name = "other ball"
+    monkeypatch.setattr(control, "load_for_study", lambda name, *_: makers[name])
+
+    values = run_control(
+        None,
+        "test",
+        ["one", "two"],
+        ct=paths,
+        config=ControlConfig(diameters_mm=(6.0,)),
+        on_progress=lambda *event: told.append(event),
+    )
+
+    assert [name for name, _ in alive] == ["a.nrrd", "b.nrrd", "a.nrrd", "b.nrrd"]
+    assert len(searched) == 2
+    for name in ("ball", "other ball"):
+        found = values["synthesizers"][name]
+        assert (found["all"]["asked"], found["all"]["inserted"]) == (6, 6)
+        places = [o["site"].partition("/")[2] for o in found["outcomes"]]
+        assert places == ["a.nrrd"] * 3 + ["b.nrrd"] * 3
+        assert [e[1:] for e in told if e[0] == f"control of {name}"] == [(1, 2), (2, 2)]
+
+
+def test_a_ct_that_cannot_be_read_is_named_before_any_work(tmp_path, ball, monkeypatch):
+    good, maker = tmp_path / "a.nrrd", ball()
+    write_volume(thorax_phantom(0, **SMALL_CHEST), good)
+    monkeypatch.setattr(control, "load_for_study", lambda *_: maker)
+    config = ControlConfig(diameters_mm=(6.0,))
+    with pytest.raises(LungSynthError, match=r"no file or folder .*missing.nrrd"):
+        run_control(None, "test", ["ball"], ct=[good, tmp_path / "missing.nrrd"], config=config)
+
+    assert maker.calls == 0
 
 
 @pytest.mark.parametrize(
