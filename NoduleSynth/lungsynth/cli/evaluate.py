@@ -15,8 +15,9 @@ from lungsynth.cli.options import (
     ProgressOption,
     RandomSeedOption,
     WeightsOption,
+    whole,
 )
-from lungsynth.cli.outputs import check_distinct, check_output
+from lungsynth.cli.outputs import check_distinct, check_output, check_writable
 from lungsynth.cli.progress import ProgressMode, Reporter
 from lungsynth.core.errors import LungSynthError
 from lungsynth.synthesizers import SYNTHESIZERS
@@ -107,11 +108,26 @@ def realism(
     report: Annotated[
         Path | None, typer.Option("--report", help="Table and pictures: .html or .png.")
     ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", help="Folder that keeps generated nodules for the next study."),
+    ] = None,
+    max_nodules: Annotated[
+        int | None,
+        typer.Option(
+            "--max-nodules",
+            parser=whole(1),
+            metavar="N",
+            help="Take only so many of each split: quicker, but results are less certain.",
+        ),
+    ] = None,
     device: DeviceOption = Device.AUTO,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Say how well a trained judge tells real nodules from generated ones at the same sites."""
     names = _checked(synthesizer, json_path, report, (".html", ".png"))
+    if cache is not None:
+        _check_cache(cache)
     with Reporter(progress) as reporter:
         reporter.stage("loading")
         from lungsynth.evaluation.realism import StudyConfig, run_realism
@@ -124,7 +140,8 @@ def realism(
             json_path,
             report_path=report,
             on_progress=reporter.progress,
-            config=StudyConfig(random_seed=random_seed, device=device.value),
+            max_nodules=max_nodules,
+            config=StudyConfig(random_seed=random_seed, device=device.value, cache=cache),
         )
         reporter.done(_realism_text(values), **_written(json_path, report))
 
@@ -149,6 +166,17 @@ def _checked(
         outputs["--report"] = report
     check_distinct(outputs)
     return list(dict.fromkeys(names or sorted(SYNTHESIZERS)))
+
+
+def _check_cache(cache: Path) -> None:
+    """Refuse a cache that is no folder, or can't be made or written into."""
+    if cache.exists() and not cache.is_dir():
+        msg = f"--cache {cache}: is a file; give the name of a folder"
+        raise LungSynthError(msg)
+    if not cache.absolute().parent.is_dir():
+        msg = f"--cache {cache}: there is no folder {cache.absolute().parent} to make it in"
+        raise LungSynthError(msg)
+    check_writable(f"--cache {cache}", cache if cache.is_dir() else cache.absolute().parent)
 
 
 def _written(json_path: Path | None, report: Path | None) -> dict[str, object]:

@@ -47,6 +47,7 @@ def test_realism_passes_on_what_was_asked(lungsynth, called, tmp_path):
         *("evaluate", "realism", "--data", tmp_path, "--split", "val", "--random-seed", "3"),
         *("--synthesizer", "procedural", "--synthesizer", "mcgan", "--synthesizer", "mcgan"),
         *("--json", tmp_path / "r.json", "--report", tmp_path / "r.html", "--device", "cpu"),
+        *("--cache", tmp_path / "kept", "--max-nodules", "12"),
     )
 
     assert outcome.status == 0, outcome.err
@@ -54,6 +55,7 @@ def test_realism_passes_on_what_was_asked(lungsynth, called, tmp_path):
     assert arguments == (tmp_path, "val", ["procedural", "mcgan"], None, tmp_path / "r.json")
     assert options["report_path"] == tmp_path / "r.html"
     assert (options["config"].random_seed, options["config"].device) == (3, "cpu")
+    assert (options["config"].cache, options["max_nodules"]) == (tmp_path / "kept", 12)
     assert "0.620 [0.550, 0.690]" in outcome.out
     assert "3.250" in outcome.out
 
@@ -111,6 +113,9 @@ def test_progress_goes_out_as_json(lungsynth, called, tmp_path):
         (["realism", "--data", ".", "--json", "r.txt"], "--json r.txt: the name must end in .json"),
         (["control", "--ct", ".", "--report", "r.html"], "--report r.html: the name must end in"),
         (["control", "--ct", "no.nrrd", "--synthesizer", "procedural"], "no.nrrd"),
+        (["realism", "--data", ".", "--max-nodules", "0"], "--max-nodules"),
+        (["realism", "--data", ".", "--cache", "no/kept"], "--cache no/kept: there is no folder"),
+        (["realism", "--data", ".", "--cache", "/dev/null"], "--cache /dev/null: is a file"),
         (["beauty"], "beauty"),
     ],
 )
