@@ -80,7 +80,8 @@ def control(
         names.remove("copy-paste")  # which has nothing to copy
     with Reporter(progress) as reporter:
         reporter.stage("loading")
-        from lungsynth.evaluation.control import ControlConfig, run_control
+        from lungsynth.evaluation.control import run_control
+        from lungsynth.evaluation.sites import ControlConfig
 
         values = run_control(
             data,
