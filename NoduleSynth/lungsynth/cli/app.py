@@ -101,7 +101,7 @@ def _verdict(error: BaseException) -> tuple[int, str]:
 
 def _wants_json(arguments: Sequence[str]) -> bool:
     """Tell from the bare arguments, since an error may come before they are understood."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    pairs = zip(arguments, [*arguments[1:], ""], strict=False)  # there may be no arguments
     return any(a == "--progress=json" or (a, b) == ("--progress", "json") for a, b in pairs)
 
 
