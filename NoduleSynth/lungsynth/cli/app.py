@@ -107,6 +107,7 @@ def _wants_json(arguments: Sequence[str]) -> bool:
 
 def _usage(error: BaseException) -> str:
     message = error.format_message() if hasattr(error, "format_message") else str(error)
+    message = message.replace("Value error, ", "")  # pydantic's, by way of typer
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "lungsynth"
     return f"{message.rstrip('.')} (see {command} --help)"

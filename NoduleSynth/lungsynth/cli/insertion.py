@@ -121,6 +121,8 @@ def summary(insertions: Sequence[Insertion], targets: Targets) -> str:
         )
         if not insertion.within_tolerance:
             line += f" (not within tolerance: {insertion.note})"
+        elif insertion.note:
+            line += f" (note: {insertion.note})"
         lines.append(line)
     lines += [f"{name + ':':9}{path}" for name, path in targets.named().items()]
     return "\n".join(lines)

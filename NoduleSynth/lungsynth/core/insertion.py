@@ -45,7 +45,7 @@ class Insertion:
         mask: Nodule mask inside ``box``, bool, shape of the box.
         before: Voxels of the input inside ``box``, so that the insertion can be undone.
         within_tolerance: Whether diameter and attenuation are as promised.
-        note: Why not, in words; empty when within tolerance.
+        note: Why not, and what else the user should know, in words.
         details: What else the synthesizer records (the source of a copied nodule, say).
     """
 

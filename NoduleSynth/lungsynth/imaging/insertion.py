@@ -28,6 +28,14 @@ TAPER_VOXELS = 4
 """(ours) Eighth of the box over which a difference fades out towards each face."""
 ROUNDS = 5
 """How often a nodule is made again until it keeps what was asked."""
+RIM_FADE_MM = (2.5, 6.0)
+"""(ours) From where around a nodule lung tissue is kept, and from where wholly."""
+WALL_HU = -300.0
+"""(ours) Denser tissue that reaches into a box from outside is wall, and kept from closer by."""
+WALL_FADE_MM = (1.0, 3.5)
+"""(ours) As RIM_FADE_MM, for walls."""
+SOFT_TISSUE_HU = -200.0
+"""(ours) A nodule in place of denser tissue than this is said to be in soft tissue."""
 BATCH = 4
 """How many nodules go through the network at once."""
 
@@ -71,6 +79,7 @@ def insert(
     *,
     out: NDArray[np.generic] | None = None,
     earlier: Sequence[Insertion] = (),
+    keep_surroundings: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> InsertionResult:
     """Return the volume with a nodule at each seed; the input is not touched.
@@ -84,6 +93,9 @@ def insert(
         synthesizer: Who makes them.
         out: Array for the output's voxels, like the input's; made if not given.
         earlier: Insertions that the volume already holds and that none may overlap.
+        keep_surroundings: Keep the tissue of the box away from the nodule, walls and vessels
+            above all. Without it the whole box is drawn anew, as it must be where a real nodule
+            is to be replaced.
         on_progress: Called with how many nodules are done, and of how many.
 
     Raises:
@@ -105,7 +117,9 @@ def insert(
     checked = time.perf_counter()
     attempts: list[Attempt] = []
     for first in range(0, len(seeds), BATCH):
-        attempts += make_nodules(volume, seeds[first : first + BATCH], synthesizer)
+        attempts += make_nodules(
+            volume, seeds[first : first + BATCH], synthesizer, keep_surroundings=keep_surroundings
+        )
         if on_progress is not None:
             on_progress(len(attempts), len(seeds))
     made = time.perf_counter()
@@ -139,7 +153,11 @@ def undo(voxels: NDArray[np.generic], insertion: Insertion) -> None:
 
 
 def make_nodules(
-    volume: Volume, seeds: Sequence[Seed], synthesizer: CtSynthesizer
+    volume: Volume,
+    seeds: Sequence[Seed],
+    synthesizer: CtSynthesizer,
+    *,
+    keep_surroundings: bool = True,
 ) -> list[Attempt]:
     """Make a batch of nodules and calibrate each until it is what was asked, or tries are spent.
 
@@ -151,7 +169,13 @@ def make_nodules(
     open_items = list(range(len(seeds)))
     for _ in range(ROUNDS):
         box_mm = [asked_box[n] * scale[n] for n in open_items]
-        tried = _attempt(volume, [seeds[n] for n in open_items], box_mm, synthesizer)
+        tried = _attempt(
+            volume,
+            [seeds[n] for n in open_items],
+            box_mm,
+            synthesizer,
+            keep_surroundings=keep_surroundings,
+        )
         for n, attempt in zip(open_items, tried, strict=True):
             known = best[n]
             if known is None or attempt.miss(seeds[n]) < known.miss(seeds[n]):
@@ -166,7 +190,12 @@ def make_nodules(
 
 
 def _attempt(
-    volume: Volume, seeds: Sequence[Seed], box_mm: Sequence[float], synthesizer: CtSynthesizer
+    volume: Volume,
+    seeds: Sequence[Seed],
+    box_mm: Sequence[float],
+    synthesizer: CtSynthesizer,
+    *,
+    keep_surroundings: bool,
 ) -> list[Attempt]:
     """Make each nodule once, in a box of the size given."""
     vois = [
@@ -184,8 +213,46 @@ def _attempt(
     for n, (seed, voi) in enumerate(zip(seeds, vois, strict=True)):
         details = dict(filled.details[n]) if filled.details else {}
         change = _TAPER * (filled.hu[n] - centres[n])
+        if keep_surroundings:
+            change *= freedom_to_change(cubes[n], filled.mask[n], box_mm[n])
         attempts.append(_on_native_grid(volume, seed, voi, change, filled.mask[n], details))
     return attempts
+
+
+def freedom_to_change(
+    cube_hu: NDArray[np.float32], soft_mask: NDArray[np.float32], box_mm: float
+) -> NDArray[np.float32]:
+    """Return how far each voxel of the box may change, 0 to 1, shape (32, 32, 32).
+
+    The nodule and its rim may; tissue further off stays as it was, and dense tissue that reaches
+    in from outside the box (chest wall, mediastinum, large vessels) stays from close by.
+
+    Args:
+        cube_hu: The cube before, (64, 64, 64).
+        soft_mask: How far each voxel of the box belongs to the nodule, (32, 32, 32).
+        box_mm: Side of the box.
+    """
+    nodule = soft_mask > 0.5
+    if not nodule.any():
+        return np.ones_like(soft_mask)
+    away_mm = ndimage.distance_transform_edt(~nodule) * box_mm / BOX_VOXELS
+    free = _fade(away_mm, RIM_FADE_MM)
+    labels, _ = ndimage.label(cube_hu > WALL_HU)
+    outside = labels.copy()
+    outside[_CENTRE, _CENTRE, _CENTRE] = 0
+    reaching = np.unique(outside)
+    wall = np.isin(labels[_CENTRE, _CENTRE, _CENTRE], reaching[reaching > 0])
+    if wall.any():
+        soft = ndimage.gaussian_filter(ndimage.binary_dilation(wall).astype(np.float32), 0.7)
+        free = free * (1 - soft * (1 - _fade(away_mm, WALL_FADE_MM)))
+    return np.asarray(free, dtype=np.float32)
+
+
+def _fade(away_mm: NDArray[np.float64], between_mm: tuple[float, float]) -> NDArray[np.float64]:
+    """Return 1 up to the first distance, 0 from the second on, and a smooth step between."""
+    near, far = between_mm
+    part = np.clip((far - away_mm) / (far - near), 0, 1)
+    return np.asarray(part * part * (3 - 2 * part))
 
 
 def _on_native_grid(  # noqa: PLR0917 - one item of a batch
@@ -265,12 +332,21 @@ def _paste(voxels: NDArray[np.generic], volume: Volume, seed: Seed, attempt: Att
         mask=attempt.mask,
         before=before,
         within_tolerance=within,
-        note="" if within else _why_not(seed, measured),
+        note="; ".join([*_why_not(seed, measured), *_where(source, attempt.mask)]),
         details=attempt.details,
     )
 
 
-def _why_not(seed: Seed, measured: Measurement) -> str:
+def _where(before: NDArray[Any], mask: NDArray[np.bool_]) -> list[str]:
+    """Say so if a nodule took the place of soft tissue: most often the seed is not where meant."""
+    old_hu = float(np.median(before[mask])) if mask.any() else SOFT_TISSUE_HU
+    if old_hu <= SOFT_TISSUE_HU:
+        return []
+    return [f"placed in soft tissue ({old_hu:.0f} HU before), not in the lung"]
+
+
+def _why_not(seed: Seed, measured: Measurement) -> list[str]:
+    """Say which promise was not kept."""
     asked = seed.spec
     tolerance = diameter_tolerance_mm(asked.diameter_mm)
     notes = []
@@ -284,4 +360,4 @@ def _why_not(seed: Seed, measured: Measurement) -> str:
         notes.append(
             f"mean {measured.mean_hu:.0f} HU where {asked.attenuation} is {low:g} to {high:g} HU"
         )
-    return "; ".join(notes)
+    return notes

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from lungsynth.core.contracts import Inpainting
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import ATTENUATION_HU_RANGE, Attenuation, NoduleSpec, Seed
 from lungsynth.core.volume import Volume
@@ -325,3 +326,49 @@ def test_a_change_fades_out_towards_the_faces_of_its_box(lung_volume, make_balls
             assert np.abs(np.take(change, side, axis)).max() < 75
         steps = np.abs(np.diff(change, axis=axis))
         assert steps.max() < 150
+
+
+class WholeBoxMaker:
+    """Draws a ball of 8 mm and turns all the rest of the box to -500 HU."""
+
+    name, weights_sha256, device = "whole-box", None, "cpu"
+
+    def box_mm(self, _diameter_mm):
+        return 32.0
+
+    def inpaint(self, _context_hu, specs, _box_mm):
+        z, y, x = np.indices((32, 32, 32)) - 15.5
+        mask = (np.sqrt(z**2 + y**2 + x**2) <= 4.0).astype(np.float32)
+        hu = np.where(mask > 0.5, np.float32(0), np.float32(-500))
+        return Inpainting(hu=np.stack([hu] * len(specs)), mask=np.stack([mask] * len(specs)))
+
+
+def walled_lung():
+    """Lung of -850 HU with a wall of 40 HU from i = 39 on."""
+    voxels = np.full((64, 64, 64), -850, np.int16)
+    voxels[:, :, 39:] = 40
+    return Volume(voxels, np.diag([-1.0, -1.0, 1.0, 1.0]))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_surroundings_stay_but_for_the_nodule_and_its_rim(keep):
+    volume = walled_lung()
+    seed = Seed((-32.0, -32.0, 32.0), NoduleSpec(8.0))
+
+    result = insert(volume, [seed], WholeBoxMaker(), keep_surroundings=keep)
+
+    new, old = result.volume.voxels, volume.voxels
+    assert new[32, 32, 32] == pytest.approx(0, abs=60)  # the nodule
+    assert new[32, 32, 26] == pytest.approx(-500, abs=30)  # 2 mm from its surface: its rim
+    assert (new[32, 32, 22] == old[32, 32, 22]) == keep  # 6 mm: lung
+    assert (abs(new[32, 32, 40] - old[32, 32, 40]) < 5) == keep  # 4 mm, a voxel into the wall
+
+
+def test_a_nodule_in_soft_tissue_is_said_to_be_there(make_balls):
+    voxels = np.full((64, 64, 64), 30, np.int16)
+    voxels[:, :, :20] = -850
+    volume = Volume(voxels, np.diag([-1.0, -1.0, 1.0, 1.0]))
+
+    (done,) = insert(volume, [seed_at(volume, (34, 32, 32))], make_balls()).insertions
+
+    assert "placed in soft tissue (30 HU before), not in the lung" in done.note
