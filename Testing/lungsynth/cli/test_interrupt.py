@@ -73,6 +73,7 @@ def test_an_end_by_force_says_so_and_leaves_no_part_of_a_study_or_checkpoint(tmp
     with subprocess.Popen(command, **pipes) as process:
         assert process.stdout.readline() == "started\n"
         assert len(list(tmp_path.iterdir())) == 2
+        time.sleep(0.5)  # until it is inside the call; before, it would end by itself
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=20)
 
