@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ class RealBatch:
     mix: Tensor
 
 
-class VoiGanRecipe:
+class VoiGanRecipe(ABC):
     """Base of the recipes; a subclass makes networks and optimizers and says what a step does.
 
     Args:
@@ -80,9 +81,9 @@ class VoiGanRecipe:
             losses = self.update(batch)
         return {name: float(value.detach()) for name, value in losses.items()}
 
+    @abstractmethod
     def update(self, batch: RealBatch) -> dict[str, Tensor]:
         """Train on a batch and return its losses."""
-        raise NotImplementedError
 
     def draw_batch(self, rng: np.random.Generator) -> RealBatch:
         """Make every random choice of a step, and bring its batch to the device.
