@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,28 @@ from lungsynth.core.nodule import NoduleSpec, Seed
 
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 """Half-open voxel box ((k0, j0, i0), (k1, j1, i1)): k0 is inside, k1 is not."""
+
+
+class Occupied(Protocol):
+    """A place that a nodule has taken."""
+
+    @property
+    def seed(self) -> Seed:
+        """Where it is centred."""
+        ...
+
+    @property
+    def box(self) -> Box:
+        """The voxels that are its own."""
+        ...
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The place of an earlier nodule of which no more than that is at hand."""
+
+    seed: Seed
+    box: Box
 
 
 def diameter_tolerance_mm(asked_mm: float) -> float:

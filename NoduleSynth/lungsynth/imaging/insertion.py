@@ -18,7 +18,13 @@ from scipy import ndimage
 
 from lungsynth.core.contracts import BOX_VOXELS, GRID_VOXELS, CtSynthesizer
 from lungsynth.core.errors import LungSynthError
-from lungsynth.core.insertion import Box, Insertion, Measurement, diameter_tolerance_mm
+from lungsynth.core.insertion import (
+    Box,
+    Insertion,
+    Measurement,
+    Occupied,
+    diameter_tolerance_mm,
+)
 from lungsynth.core.nodule import ATTENUATION_HU_RANGE, Seed
 from lungsynth.core.volume import Volume
 from lungsynth.imaging.placement import check_seeds
@@ -78,7 +84,7 @@ def insert(
     synthesizer: CtSynthesizer,
     *,
     out: NDArray[np.generic] | None = None,
-    earlier: Sequence[Insertion] = (),
+    earlier: Sequence[Occupied] = (),
     keep_surroundings: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> InsertionResult:
@@ -115,17 +121,25 @@ def insert(
         raise LungSynthError(msg)
     check_seeds(volume, seeds, synthesizer, earlier=earlier)
     checked = time.perf_counter()
-    attempts: list[Attempt] = []
-    for first in range(0, len(seeds), BATCH):
-        attempts += make_nodules(
-            volume, seeds[first : first + BATCH], synthesizer, keep_surroundings=keep_surroundings
+    # The copy waits for memory, the networks for arithmetic: side by side they cost the larger.
+    # An array of the caller's is not touched before all is known to go well.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        copied = pool.submit(copy_voxels, volume.voxels, voxels) if out is None else None
+        attempts = _make_in_batches(
+            volume,
+            seeds,
+            synthesizer,
+            keep_surroundings=keep_surroundings,
+            rounds=ROUNDS,
+            on_progress=on_progress,
         )
-        if on_progress is not None:
-            on_progress(len(attempts), len(seeds))
-    made = time.perf_counter()
-    copy_voxels(volume.voxels, voxels)
+        made = time.perf_counter()
+        if copied is None:
+            copy_voxels(volume.voxels, voxels)
+        else:
+            copied.result()
     insertions = [
-        _paste(voxels, volume, seed, attempt) for seed, attempt in zip(seeds, attempts, strict=True)
+        paste(voxels, volume, seed, attempt) for seed, attempt in zip(seeds, attempts, strict=True)
     ]
     ended = time.perf_counter()
     return InsertionResult(
@@ -133,6 +147,61 @@ def insert(
         insertions=insertions,
         seconds={"check": checked - started, "synthesis": made - checked, "paste": ended - made},
     )
+
+
+def make_all(
+    volume: Volume,
+    seeds: Sequence[Seed],
+    synthesizer: CtSynthesizer,
+    *,
+    earlier: Sequence[Occupied] = (),
+    keep_surroundings: bool = True,
+    rounds: int = ROUNDS,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[Attempt]:
+    """Return the nodules, without a volume to hold them: ``paste`` puts them into one.
+
+    Args:
+        volume: CT in HU; not touched.
+        seeds: Where the nodules go and what they are to be.
+        synthesizer: Who makes them.
+        earlier: Places in the volume that are taken.
+        keep_surroundings: As in ``insert``.
+        rounds: How often a nodule may be made until it keeps what was asked; fewer is quicker.
+        on_progress: Called with how many nodules are done, and of how many.
+
+    Raises:
+        LungSynthError: As in ``insert``.
+    """
+    check_seeds(volume, seeds, synthesizer, earlier=earlier)
+    return _make_in_batches(
+        volume,
+        seeds,
+        synthesizer,
+        keep_surroundings=keep_surroundings,
+        rounds=rounds,
+        on_progress=on_progress,
+    )
+
+
+def _make_in_batches(
+    volume: Volume,
+    seeds: Sequence[Seed],
+    synthesizer: CtSynthesizer,
+    *,
+    keep_surroundings: bool,
+    rounds: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> list[Attempt]:
+    attempts: list[Attempt] = []
+    for first in range(0, len(seeds), BATCH):
+        batch = seeds[first : first + BATCH]
+        attempts += make_nodules(
+            volume, batch, synthesizer, keep_surroundings=keep_surroundings, rounds=rounds
+        )
+        if on_progress is not None:
+            on_progress(len(attempts), len(seeds))
+    return attempts
 
 
 def copy_voxels(source: NDArray[np.generic], target: NDArray[np.generic]) -> None:
@@ -158,6 +227,7 @@ def make_nodules(
     synthesizer: CtSynthesizer,
     *,
     keep_surroundings: bool = True,
+    rounds: int = ROUNDS,
 ) -> list[Attempt]:
     """Make a batch of nodules and calibrate each until it is what was asked, or tries are spent.
 
@@ -167,7 +237,7 @@ def make_nodules(
     scale = [1.0] * len(seeds)
     best: list[Attempt | None] = [None] * len(seeds)
     open_items = list(range(len(seeds)))
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         box_mm = [asked_box[n] * scale[n] for n in open_items]
         tried = _attempt(
             volume,
@@ -314,7 +384,16 @@ def _as_dtype(old: NDArray[Any], change: NDArray[np.float32]) -> NDArray[Any]:
     return np.asarray(new, dtype=old.dtype)
 
 
-def _paste(voxels: NDArray[np.generic], volume: Volume, seed: Seed, attempt: Attempt) -> Insertion:
+def paste(voxels: NDArray[np.generic], volume: Volume, seed: Seed, attempt: Attempt) -> Insertion:
+    """Put a nodule into voxels and return the record of it.
+
+    Args:
+        voxels: What becomes the output (K, J, I), changed in place: a copy of the volume's
+            voxels, with or without earlier nodules.
+        volume: The volume that the nodule was made for; not touched.
+        seed: What was asked.
+        attempt: What was made.
+    """
     (k0, j0, i0), (k1, j1, i1) = attempt.box
     region = voxels[k0:k1, j0:j1, i0:i1]
     before = region.copy()

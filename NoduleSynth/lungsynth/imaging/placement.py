@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from lungsynth.core.contracts import CtSynthesizer
 from lungsynth.core.errors import LungSynthError
-from lungsynth.core.insertion import Insertion
+from lungsynth.core.insertion import Occupied
 from lungsynth.core.nodule import Seed
 from lungsynth.core.volume import Volume
 from lungsynth.imaging.voi import anatomical_axes
@@ -26,7 +26,7 @@ def check_seeds(
     seeds: Sequence[Seed],
     synthesizer: CtSynthesizer,
     *,
-    earlier: Sequence[Insertion] = (),
+    earlier: Sequence[Occupied] = (),
 ) -> None:
     """Refuse seeds that cannot work.
 
@@ -108,7 +108,7 @@ def in_outside_air(volume: Volume, ijk: NDArray[np.float64]) -> bool:
     return int(labels[row, column]) in {int(n) for n in at_border}
 
 
-def _half_box(volume: Volume, done: Insertion) -> NDArray[np.float64]:
+def _half_box(volume: Volume, done: Occupied) -> NDArray[np.float64]:
     extent_kji = np.array(done.box[1]) - np.array(done.box[0])
     return np.asarray(extent_kji[::-1] * volume.spacing_mm / 2)
 

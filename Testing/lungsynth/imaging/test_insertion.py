@@ -9,10 +9,11 @@ from scipy import ndimage
 
 from lungsynth.core.contracts import Inpainting
 from lungsynth.core.errors import LungSynthError
+from lungsynth.core.insertion import Taken
 from lungsynth.core.nodule import ATTENUATION_HU_RANGE, Attenuation, NoduleSpec, Seed
 from lungsynth.core.volume import Volume
 from lungsynth.imaging import insertion as engine
-from lungsynth.imaging.insertion import insert, make_nodules, measure, undo
+from lungsynth.imaging.insertion import insert, make_all, make_nodules, measure, paste, undo
 
 
 def seed_at(volume, ijk, diameter_mm=9.0, attenuation="solid", latent_seed=0):
@@ -213,6 +214,55 @@ def test_an_output_array_is_filled_and_returned(lung_volume, make_balls):
 
     assert result.volume.voxels is out
     np.testing.assert_array_equal(out, insert(volume, seeds, make_balls()).volume.voxels)
+
+
+def test_nodules_made_apart_and_pasted_later_are_those_of_one_call(
+    geometry, lung_volume, make_balls
+):
+    volume = lung_volume(geometry)
+    seeds = two_seeds(volume)
+    whole = insert(volume, seeds, make_balls())
+
+    voxels = volume.voxels.copy()
+    volume.voxels.setflags(write=False)
+    attempts = make_all(volume, seeds, make_balls())
+    done = [paste(voxels, volume, *pair) for pair in zip(seeds, attempts, strict=True)]
+
+    np.testing.assert_array_equal(voxels, whole.volume.voxels)
+    for one, other in zip(done, whole.insertions, strict=True):
+        assert (one.box, one.measured, one.note) == (other.box, other.measured, other.note)
+        np.testing.assert_array_equal(one.mask, other.mask)
+        np.testing.assert_array_equal(one.before, volume.voxels[one.slices])
+    for insertion in reversed(done):
+        undo(voxels, insertion)
+    np.testing.assert_array_equal(voxels, volume.voxels)
+
+
+def test_a_nodule_made_apart_keeps_away_from_places_that_are_taken(lung_volume, make_balls):
+    volume = lung_volume(((70, 70, 70), np.diag([-1.0, -1.0, 1.0, 1.0])))
+    first, second = seed_at(volume, (30, 30, 30)), seed_at(volume, (36, 33, 31))
+    (made,) = make_all(volume, [first], make_balls())
+
+    with pytest.raises(LungSynthError, match=r"overlaps an earlier nodule"):
+        make_all(volume, [second], make_balls(), earlier=[Taken(first, made.box)])
+
+
+def test_rounds_limit_how_often_a_nodule_is_made(lung_volume, make_balls, monkeypatch):
+    volume = lung_volume(((70, 70, 70), np.diag([-1.0, -1.0, 1.0, 1.0])))
+    maker, calls = make_balls(), []
+    right = maker.inpaint
+
+    def never_there(*arguments):
+        calls.append(1)
+        made = right(*arguments)
+        made.mask[:] = 0
+        return made
+
+    monkeypatch.setattr(maker, "inpaint", never_there)
+    make_all(volume, [seed_at(volume, (35, 35, 35))], maker, rounds=2)
+    assert len(calls) == 2
+    make_all(volume, [seed_at(volume, (35, 35, 35))], maker)
+    assert len(calls) == 2 + engine.ROUNDS
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
