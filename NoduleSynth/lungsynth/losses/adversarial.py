@@ -4,6 +4,7 @@
 [lsgan] Mao et al., Least Squares Generative Adversarial Networks, ICCV 2017, Eq. 9 with a = 0 and
 b = c = 1.
 [r1] Mescheder et al., Which Training Methods for GANs do actually Converge?, ICML 2018, Eq. 9.
+[rgan] Jolicoeur-Martineau, The relativistic discriminator, arXiv:1807.00734v3, Eqs. 4 and 5.
 [wgangp] Gulrajani et al., Improved Training of Wasserstein GANs, NeurIPS 2017, Eq. 3.
 """
 
@@ -64,8 +65,25 @@ def generator_logistic_loss(fake_logits: Tensor) -> Tensor:
     return softplus(-fake_logits).mean()
 
 
+def discriminator_relativistic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Return [rgan, Eq. 4]: the real one of each pair shall score above its fake one.
+
+    Args:
+        real_logits: Any shape.
+        fake_logits: Same shape, each one's partner in its place.
+    """
+    return softplus(fake_logits - real_logits).mean()
+
+
+def generator_relativistic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Return [rgan, Eq. 5]: the fake one of each pair shall score above its real one."""
+    return softplus(real_logits - fake_logits).mean()
+
+
 def zero_centred_penalty(scores: Tensor, real: Tensor) -> Tensor:
     """Return R1 of [r1, Eq. 9] without gamma / 2: the mean squared norm of the gradient at real.
+
+    The same at fake ones is that paper's R2.
 
     Args:
         scores: One for each item, (B,), computed from ``real``.

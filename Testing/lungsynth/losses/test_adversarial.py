@@ -46,6 +46,18 @@ def test_logistic_losses_are_minus_the_log_of_sigmoids(real, fake):
     close(losses.generator_logistic_loss(t(fake)), -math.log(sigmoid(fake)))
 
 
+@pytest.mark.parametrize(("real", "fake"), [(3.0, -3.0), (0.0, 0.0), (-1.0, 2.0)])
+def test_relativistic_losses_are_minus_the_log_of_the_sigmoid_of_the_difference(real, fake):
+    close(losses.discriminator_relativistic_loss(t(real), t(fake)), -math.log(sigmoid(real - fake)))
+    close(losses.generator_relativistic_loss(t(real), t(fake)), -math.log(sigmoid(fake - real)))
+
+
+def test_relativistic_losses_compare_each_fake_with_its_own_partner():
+    """The mean of the real ones against the mean of the fake ones would give log 2 here."""
+    expected = (math.log1p(math.exp(10)) + math.log1p(math.exp(-10))) / 2
+    close(losses.discriminator_relativistic_loss(t(5.0, -5.0), t(-5.0, 5.0)), expected)
+
+
 def test_gradient_penalty_of_a_linear_critic_is_in_closed_form():
     """The gradient of w.x is w wherever it is taken: (|w| - 1)^2, the same for each item."""
     weight = torch.randn(1, 4, 4, 4, dtype=torch.float64)

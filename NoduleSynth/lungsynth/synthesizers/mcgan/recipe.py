@@ -12,8 +12,8 @@ from torch.nn.functional import l1_loss
 from lungsynth.core.contracts import BOX_VOXELS
 from lungsynth.data.voi_batches import NoduleVoiSampler
 from lungsynth.losses.adversarial import (
-    discriminator_logistic_loss,
-    generator_logistic_loss,
+    discriminator_relativistic_loss,
+    generator_relativistic_loss,
     zero_centred_penalty,
 )
 from lungsynth.nn.centre_unet import central
@@ -76,32 +76,34 @@ class MCGANRecipe(VoiGanRecipe):
 
     def _train_critics(self, cube: Tensor, fake: Tensor, condition: Tensor) -> dict[str, Tensor]:
         context, nodule = (
-            discriminator_logistic_loss(real.float(), false.float())
+            discriminator_relativistic_loss(real.float(), false.float())
             for real, false in zip(
                 self.critics(cube, condition), self.critics(fake, condition), strict=True
             )
         )
-        penalty = self._penalty(cube, condition)
+        penalty = self._penalty(cube, fake, condition)
         self.descend(self.critic_adam, context + nodule + penalty)
         return {"context_critic": context, "nodule_critic": nodule, "penalty": penalty}
 
-    def _penalty(self, cube: Tensor, condition: Tensor) -> Tensor:
-        """Return the gradient penalty on real cubes; only every few steps, for its cost."""
-        every = self.config.penalty_every
-        if self.step_count % every:
+    def _penalty(self, cube: Tensor, fake: Tensor, condition: Tensor) -> Tensor:
+        """Return the gradient penalty at real and at fake cubes, in turns, for its cost."""
+        turn, every = self.step_count, self.config.penalty_every
+        if turn % every:
             return torch.zeros((), device=cube.device)
-        real = cube.detach().requires_grad_()
-        scores = [logits.float().mean(dim=1) for logits in self.critics(real, condition)]
+        at = (fake if turn // every % 2 else cube).detach().requires_grad_()
+        scores = [logits.float().mean(dim=1) for logits in self.critics(at, condition)]
         weight = every * self.config.gradient_penalty / 2
-        return weight * zero_centred_penalty(scores[0] + scores[1], real)
+        return weight * zero_centred_penalty(scores[0] + scores[1], at)
 
     def _train_generator(self, fake: Tensor, batch: RealBatch) -> dict[str, Tensor]:
         config = self.config
         self.critics.requires_grad_(False)
         self.networks.segmenter.requires_grad_(False)
+        with torch.no_grad():
+            real_logits = self.critics(batch.cube, batch.condition)
         context, nodule = (
-            generator_logistic_loss(logits.float())
-            for logits in self.critics(fake, batch.condition)
+            generator_relativistic_loss(real.float(), false.float())
+            for real, false in zip(real_logits, self.critics(fake, batch.condition), strict=True)
         )
         part = min(self.step_count / config.l1_steps, 1.0)
         l1_weight = config.l1_weight_start + part * (config.l1_weight_end - config.l1_weight_start)
