@@ -12,6 +12,10 @@ def t(*values):
     return torch.tensor(values, dtype=torch.float64)
 
 
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
 def close(found, expected):
     torch.testing.assert_close(found, torch.tensor(expected, dtype=found.dtype))
 
@@ -36,9 +40,6 @@ def test_wasserstein_losses_have_their_signs():
 
 @pytest.mark.parametrize(("real", "fake"), [(0.0, 0.0), (2.0, -1.0), (-3.0, 0.5)])
 def test_logistic_losses_are_minus_the_log_of_sigmoids(real, fake):
-    def sigmoid(x):
-        return 1 / (1 + math.exp(-x))
-
     close(
         losses.discriminator_logistic_loss(t(real), t(fake)),
         -math.log(sigmoid(real)) - math.log(1 - sigmoid(fake)),
