@@ -1,0 +1,47 @@
+# Stands in for Slicer's own SlicerConfig.cmake where there is no Slicer to build against: it lays
+# the extension's files where the Extension Manager would, in one flat folder for all modules, and
+# refuses what Slicer's macros refuse. Nothing is compiled.
+set(SLICER_STANDIN_FOLDER "lib/Slicer-5.12/qt-scripted-modules")
+
+foreach(variable HOMEPAGE CATEGORY CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS)
+  if("${EXTENSION_${variable}}" STREQUAL "")
+    message(FATAL_ERROR "EXTENSION_${variable} is not set before find_package(Slicer)")
+  endif()
+endforeach()
+foreach(variable README_FILE LICENSE_FILE)  # Slicer packs its own where these are missing
+  if(NOT EXISTS "${EXTENSION_${variable}}")
+    message(FATAL_ERROR "EXTENSION_${variable} names no file: '${EXTENSION_${variable}}'")
+  endif()
+endforeach()
+
+set(standin_nothing "${CMAKE_BINARY_DIR}/nothing.cmake")
+file(WRITE "${standin_nothing}" "")
+set(Slicer_USE_FILE "${standin_nothing}")
+set(Slicer_EXTENSION_GENERATE_CONFIG "${standin_nothing}")
+set(Slicer_EXTENSION_CPACK "${standin_nothing}")
+
+function(slicerMacroBuildScriptedModule)
+  cmake_parse_arguments(MODULE "WITH_GENERIC_TESTS;WITH_SUBDIR;VERBOSE" "NAME" "SCRIPTS;RESOURCES" ${ARGN})
+  if(MODULE_UNPARSED_ARGUMENTS OR NOT MODULE_NAME)
+    message(FATAL_ERROR "slicerMacroBuildScriptedModule: NAME missing, or unknown words ${MODULE_UNPARSED_ARGUMENTS}")
+  endif()
+  foreach(file IN LISTS MODULE_SCRIPTS MODULE_RESOURCES)
+    if(IS_ABSOLUTE "${file}" OR NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${file}")
+      message(FATAL_ERROR "${MODULE_NAME}: given nonexistent or absolute file '${file}'")
+    endif()
+    get_property(owner GLOBAL PROPERTY "SLICER_STANDIN_${file}")
+    if(owner)
+      message(FATAL_ERROR "${MODULE_NAME} and ${owner} both ship ${file}; one would overwrite the other")
+    endif()
+    set_property(GLOBAL PROPERTY "SLICER_STANDIN_${file}" ${MODULE_NAME})
+    get_filename_component(folder "${file}" DIRECTORY)
+    install(FILES "${file}" DESTINATION "${SLICER_STANDIN_FOLDER}/${folder}")
+  endforeach()
+endfunction()
+
+function(slicer_add_python_unittest)
+  cmake_parse_arguments(TEST "" "SCRIPT" "SLICER_ARGS" ${ARGN})
+  if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${TEST_SCRIPT}")
+    message(FATAL_ERROR "slicer_add_python_unittest: no file '${TEST_SCRIPT}'")
+  endif()
+endfunction()
