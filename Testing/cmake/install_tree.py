@@ -33,7 +33,14 @@ def install_tree(destination: Path, source: Path = PROJECT) -> Path:
     """
     build, prefix = destination / "build", destination / "installed"
     cmake = _cmake()
-    configure = [cmake, "-S", str(source), "-B", str(build), f"-DSlicer_DIR={Path(__file__).parent}"]
+    configure = [
+        cmake,
+        "-S",
+        str(source),
+        "-B",
+        str(build),
+        f"-DSlicer_DIR={Path(__file__).parent}",
+    ]
     _call([*configure, "-DBUILD_TESTING=ON", *_NO_COMPILERS])
     _call([cmake, "--install", str(build), "--prefix", str(prefix)])
     return prefix / FOLDER
