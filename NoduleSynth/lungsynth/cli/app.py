@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from lungsynth import __version__
-from lungsynth.cli import data, demo, evaluate, insert, models, train
+from lungsynth.cli import data, demo, evaluate, insert, models, train, worker
 from lungsynth.cli.interrupt import Interrupted, interruptible
 from lungsynth.cli.progress import print_error
 from lungsynth.core.errors import LungSynthError
@@ -35,6 +35,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("insert")(insert.insert)
 app.command("train")(train.train)
+app.command("worker", hidden=True)(worker.worker)
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")

@@ -1,0 +1,76 @@
+"""Long work on Slicer's own memory, cut into steps between which Qt handles its events.
+
+In the main thread on purpose: Slicer's event loop holds Python's lock most of the time, so that
+a Python thread beside it hardly runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import qt
+from numpy.typing import NDArray
+
+from lungsynth.core.errors import LungSynthError
+
+SLAB_BYTES = 4 << 20
+AT_ONCE_S = 0.03
+"""How long steps go on before events are handled; a screen is redrawn about as often."""
+
+
+def slabs(voxels: NDArray[Any]) -> list[slice]:
+    """Return slices along the first axis, each of about ``SLAB_BYTES``."""
+    thickness = max(1, SLAB_BYTES * len(voxels) // max(1, voxels.nbytes))
+    return [slice(k, k + thickness) for k in range(0, len(voxels), thickness)]
+
+
+class Steps:
+    """Runs the steps of an iterator from Qt's event loop, starting at once.
+
+    Args:
+        steps: Does a little of the work each time it is advanced (some ms).
+        onDone: Called after the last step.
+        onError: Called with one line if a step raises LungSynthError or an error of the system.
+    """
+
+    def __init__(
+        self,
+        steps: Iterator[None],
+        onDone: Callable[[], None],
+        onError: Callable[[str], None],
+    ) -> None:
+        self._steps: Iterator[None] | None = steps
+        self._onDone = onDone
+        self._onError = onError
+        self._timer = qt.QTimer()
+        self._timer.timeout.connect(self._advance)
+        self._timer.start(0)
+
+    @property
+    def running(self) -> bool:
+        """Whether there is work left."""
+        return self._steps is not None
+
+    def cancel(self) -> None:
+        """Stop where it is; neither callback is called any more."""
+        self._timer.stop()
+        if self._steps is not None:
+            self._steps.close()  # type: ignore[attr-defined]
+        self._steps = None
+
+    def _advance(self) -> None:
+        until = time.perf_counter() + AT_ONCE_S
+        steps = self._steps
+        if steps is None:
+            return
+        try:
+            while time.perf_counter() < until:
+                if next(steps, self) is self:
+                    self.cancel()
+                    self._onDone()
+                    return
+        except (LungSynthError, OSError, MemoryError) as error:
+            self.cancel()
+            self._onError(str(error) or type(error).__name__)
