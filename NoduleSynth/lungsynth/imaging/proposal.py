@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth.core.insertion import Occupied
 from lungsynth.core.nodule import NodulePopulation, NoduleSpec, Seed, draw_nodule
 from lungsynth.core.volume import Volume
 from lungsynth.imaging.coarse import Bools, CoarseGrid
@@ -45,6 +46,7 @@ def propose_seeds(
     site: Site = "parenchyma",
     specs: Sequence[NoduleSpec] | None = None,
     box_mm: Callable[[float], float] = box_side_mm,
+    earlier: Sequence[Occupied] = (),
 ) -> list[Seed]:
     """Choose places for nodules.
 
@@ -64,6 +66,7 @@ def propose_seeds(
             5 mm.
         specs: The nodules, one for each seed.
         box_mm: From a diameter to the side of the box that the synthesizer changes, both in mm.
+        earlier: Nodules in the volume that the seeds keep clear of.
 
     Returns:
         ``count`` seeds, in the order of ``specs``.
@@ -82,6 +85,11 @@ def propose_seeds(
         drawn_from = population or NodulePopulation()
         specs = [draw_nodule(drawn_from, rng) for _ in range(count)]
     places = _Places.of(_coarse(volume, lungs), site, box_mm)
+    for done in earlier:
+        extent_kji = np.subtract(done.box[1], done.box[0])
+        side_mm = float((extent_kji[::-1] * volume.spacing_mm).max())
+        centre_mm = np.array(done.seed.position_ras_mm)
+        places.taken.append((centre_mm, done.seed.spec.diameter_mm, side_mm))
     largest_first = sorted(range(count), key=lambda n: -specs[n].diameter_mm)
     centres: dict[int, Floats] = {}
     for number in largest_first:
@@ -123,7 +131,7 @@ class _Places:
         aerated: Whether the block is lung, not what the closing at the pleura added.
         site: Where nodules go.
         box_mm: From a nodule's diameter to the side of its box, in mm.
-        taken: Centre (RAS mm) and diameter of the nodules so far.
+        taken: Centre (RAS mm), diameter and side of the box of the nodules so far.
         used: How many nodules each zone has got.
     """
 
@@ -137,7 +145,7 @@ class _Places:
     aerated: Bools
     site: Site
     box_mm: Callable[[float], float]
-    taken: list[tuple[Floats, float]] = field(default_factory=list)
+    taken: list[tuple[Floats, float, float]] = field(default_factory=list)
     used: NDArray[np.int64] = field(default_factory=lambda: np.zeros(7, np.int64))
 
     @classmethod
@@ -229,14 +237,14 @@ class _Places:
             ras = self._ras(batch, wanted)
             # Places are rounded to 0.01 mm later
             free = self._room_mm(ras) > diameter / 2 + EDGE_MM + 0.05
-            for other, other_diameter in self.taken:
+            for other, other_diameter, other_box in self.taken:
                 apart = ras - other
-                needed = 0.5 * (self.box_mm(diameter) + self.box_mm(other_diameter)) + BOX_GAP_MM
+                needed = 0.5 * (self.box_mm(diameter) + other_box) + BOX_GAP_MM
                 free &= (np.abs(self._along_axes_mm(apart)) >= needed).any(axis=1)
                 free &= np.linalg.norm(apart, axis=1) > diameter + other_diameter + MARGIN_MM
             if free.any():
                 first = int(np.argmax(free))
-                self.taken.append((ras[first], diameter))
+                self.taken.append((ras[first], diameter, self.box_mm(diameter)))
                 self.used[self.zone[batch[first]]] += 1
                 return True
         return False
