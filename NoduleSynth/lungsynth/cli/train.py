@@ -76,13 +76,18 @@ def train(
             nodes=nodes,
             seed=random_seed,
         )
-        weights = train_system(
-            name,
-            data,
-            output,
-            options,
-            lambda step, total, losses: reporter.progress(
-                "training", step, total, losses={k: round(v, 5) for k, v in losses.items()}
-            ),
-        )
-        reporter.done(f"weights: {weights}\nlosses:  {output / 'losses.png'}", weights=str(weights))
+        steps_done = 0
+
+        def on_step(step: int, total: int, losses: dict[str, float]) -> None:
+            nonlocal steps_done
+            steps_done = step
+            rounded = {name: round(value, 5) for name, value in losses.items()}
+            reporter.progress("training", step, total, losses=rounded)
+
+        weights = train_system(name, data, output, options, on_step)
+        if weights is None:
+            text = f"paused after step {steps_done}; go on with --resume"
+            reporter.done(text, paused=True, steps=steps_done)
+            return
+        text = f"weights: {weights}\nlosses:  {output / 'losses.png'}"
+        reporter.done(text, weights=str(weights), steps=steps_done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,16 @@ def all_finite(state: Any) -> bool:  # noqa: ANN401 - tensors and plain values, 
 
 
 def save_checkpoint(path: Path, system: str, state: dict[str, Any]) -> None:
-    """Write a recipe's state under a temporary name, then rename it."""
+    """Write a recipe's state under a temporary name, then rename it.
+
+    Raises:
+        OSError: If it cannot be written, such as on a full disk.
+    """
+    # torch, writing to a file by itself, hides a full disk behind a RuntimeError of its own
+    packed = io.BytesIO()
+    torch.save({"format": FORMAT, "system": system, "state": state}, packed)
     with replacing(path) as temporary:
-        torch.save({"format": FORMAT, "system": system, "state": state}, temporary)
+        temporary.write_bytes(packed.getbuffer())
 
 
 def load_checkpoint(path: Path, system: str) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def run(
     *,
     seed: int = 0,
     on_step: Callable[[int, dict[str, float]], None],
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train up to ``total_steps`` steps in all.
 
@@ -48,6 +49,7 @@ def run(
         total_steps: When to stop, the steps of earlier runs counted.
         seed: With the step's number it decides everything random in a step.
         on_step: Called after each good step with the steps done and its losses.
+        stop: Asked after each step; True ends the run there.
 
     Raises:
         LungSynthError: If a loss is NaN or infinite; ``on_step`` has not seen that step.
@@ -64,3 +66,5 @@ def run(
             raise LungSynthError(msg)
         recipe.step_count = step + 1
         on_step(recipe.step_count, losses)
+        if stop():
+            return

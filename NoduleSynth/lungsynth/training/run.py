@@ -20,8 +20,13 @@ from lungsynth.synthesizers import TRAINABLE
 from lungsynth.training.checkpoint import all_finite, load_checkpoint, save_checkpoint
 from lungsynth.training.loop import run
 from lungsynth.training.losses_log import LossesLog, draw_curves
+from lungsynth.training.samples import draw_samples
 
 CHECKPOINT, LOG, CURVES, RUN_CARD = "checkpoint.pt", "losses.jsonl", "losses.png", "run.json"
+SAMPLES = "samples.png"
+PAUSE = "pause"
+"""A file of that name in the run's folder ends it after the step that it is in, as if by a
+signal, but with a checkpoint of that step; it works on every system."""
 CURVES_EVERY_S = 60.0  # at the most often, the end of a run aside
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
@@ -75,13 +80,14 @@ def train(
     output: Path,
     options: TrainOptions,
     on_step: Callable[[int, int, dict[str, float]], None] | None = None,
-) -> Path:
-    """Train a system and return its weights file.
+) -> Path | None:
+    """Train a system and return its weights file, or None if the run was paused.
 
     Args:
         name: A name in ``TRAINABLE``.
         data: Folder of the training data.
-        output: Folder of the run: checkpoint, losses, their curves, weights.
+        output: Folder of the run: checkpoint, losses, their curves, samples, weights. A file
+            named ``PAUSE`` put there pauses the run.
         options: How.
         on_step: Called with steps done, steps in all and the losses.
 
@@ -91,12 +97,7 @@ def train(
     """
     build = resolve(TRAINABLE, name, "trainable system")
     checkpoint = output / CHECKPOINT
-    if checkpoint.exists() and not options.resume:
-        msg = f"{output}: holds a run already; go on with --resume, or name another folder"
-        raise LungSynthError(msg)
-    if options.resume and not checkpoint.exists() and not (output / RUN_CARD).exists():
-        msg = f"{output}: no run there to resume"
-        raise LungSynthError(msg)
+    _check_folder(output, resume=options.resume)
     fabric = launch_fabric(options)
     torch.manual_seed(options.seed)  # the networks' first weights; steps seed themselves
     recipe = build(data, options.preset, fabric, options.init)
@@ -107,6 +108,8 @@ def train(
     if checkpoint.exists():  # a run that was ended before its first checkpoint starts anew
         recipe.load_state_dict(load_checkpoint(checkpoint, name))
     writer = RunWriter(output, name, recipe, options) if fabric.is_global_zero else None
+    pause = output / PAUSE
+    pause.unlink(missing_ok=True)  # left by one who asked a run that had already ended
     started, first = time.perf_counter(), recipe.step_count
 
     def after_step(step: int, losses: dict[str, float]) -> None:
@@ -115,12 +118,36 @@ def train(
         if on_step is not None:
             on_step(step, total_steps, losses)
 
-    run(recipe, total_steps, seed=options.seed, on_step=after_step)
+    def paused() -> bool:
+        # of several processes each would see the file at a step of its own
+        return fabric.world_size == 1 and pause.exists()
+
     weights = output / f"{name}.safetensors"
-    if writer is not None:
-        recipe.save_weights(weights)
-        _end(output, recipe.step_count - first, time.perf_counter() - started)
-    return weights
+    try:
+        run(recipe, total_steps, seed=options.seed, on_step=after_step, stop=paused)
+        finished = recipe.step_count >= total_steps
+        if writer is not None:
+            writer.end(weights, finished=finished)
+            _end(output, recipe.step_count - first, time.perf_counter() - started)
+            pause.unlink(missing_ok=True)
+    except OSError as error:
+        msg = (
+            f"{output}: cannot be written ({error.strerror or error}); the last checkpoint is "
+            "whole: make room and go on with --resume"
+        )
+        raise LungSynthError(msg) from None
+    return weights if finished else None
+
+
+def _check_folder(output: Path, *, resume: bool) -> None:
+    """Refuse a folder with a run that is not to be resumed, and one without a run that is."""
+    begun = (output / CHECKPOINT).exists()
+    if begun and not resume:
+        msg = f"{output}: holds a run already; go on with --resume, or name another folder"
+        raise LungSynthError(msg)
+    if resume and not begun and not (output / RUN_CARD).exists():
+        msg = f"{output}: no run there to resume"
+        raise LungSynthError(msg)
 
 
 class RunWriter:
@@ -135,20 +162,36 @@ class RunWriter:
         """Log a step; write checkpoint, curves and weights to choose among when they are due."""
         self.log.append(step, losses)
         if last or step % self.options.checkpoint_every == 0:
-            state = self.recipe.state_dict()
-            if not all_finite(state):  # a step may spoil the weights after its finite losses
-                msg = (
-                    f"training stopped at step {step}: the weights are no longer finite numbers; "
-                    "the last checkpoint holds good ones"
-                )
-                raise LungSynthError(msg)
-            save_checkpoint(self.output / CHECKPOINT, self.name, state)
+            self.write_checkpoint(step)
             # the whole log is drawn anew, which on a long run costs as much as some steps
             if last or time.monotonic() - self._drawn >= CURVES_EVERY_S:
                 draw_curves(self.output / LOG, self.output / CURVES)
+                draw_samples(self.recipe, self.output / SAMPLES)
                 self._drawn = time.monotonic()
         if self.options.snapshot_every and step % self.options.snapshot_every == 0:
             self.recipe.save_weights(self.output / f"{self.name}-{step:06d}.safetensors")
+
+    def end(self, weights: Path, *, finished: bool) -> None:
+        """Write the weights of a finished run, or the checkpoint of a paused one."""
+        if finished:
+            self.recipe.save_weights(weights)
+        else:
+            self.write_checkpoint(self.recipe.step_count)
+
+    def write_checkpoint(self, step: int) -> None:
+        """Write what the next step depends on.
+
+        Raises:
+            LungSynthError: If the weights are spoilt; the checkpoint before stays.
+        """
+        state = self.recipe.state_dict()
+        if not all_finite(state):  # a step may spoil the weights after its finite losses
+            msg = (
+                f"training stopped at step {step}: the weights are no longer finite numbers; "
+                "the last checkpoint holds good ones"
+            )
+            raise LungSynthError(msg)
+        save_checkpoint(self.output / CHECKPOINT, self.name, state)
 
 
 def launch_fabric(options: TrainOptions) -> Any:  # noqa: ANN401 - Fabric is an optional extra

@@ -43,7 +43,20 @@ def test_losses_go_out_as_json(lungsynth, called, tmp_path):
     step = {"event": "progress", "stage": "training", "done": 1, "total": 2}
     assert {**step, "losses": {"l1": 0.12346}} in outcome.events
     assert outcome.events[-1]["weights"].endswith("mcgan.safetensors")
+    assert outcome.events[-1]["steps"] == 1
     assert len(called) == 1
+
+
+def test_a_paused_run_says_so(lungsynth, monkeypatch, tmp_path):
+    def paused(*arguments):
+        arguments[4](3, 9, {"l1": 0.5})
+
+    monkeypatch.setattr("lungsynth.training.run.train", paused)
+    train = ("train", "mcgan", "--data", tmp_path, "--output", tmp_path / "run")
+
+    assert lungsynth(*train).out == "paused after step 3; go on with --resume\n"
+    done = lungsynth(*train, "--progress", "json").events[-1]
+    assert done == {"event": "done", "paused": True, "steps": 3}
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ def test_a_run_leaves_weights_losses_curves_and_a_card(whole):
 
     assert weights == output / "mcgan.safetensors"
     assert {p.name for p in output.iterdir()} == {
-        *("checkpoint.pt", "losses.jsonl", "losses.png", "mcgan.safetensors", "run.json")
+        *("checkpoint.pt", "losses.jsonl", "losses.png", "mcgan.safetensors", "run.json"),
+        "samples.png",
     }
     assert (output / "losses.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert [(step, total) for step, total, _ in told] == [(n, 4) for n in (1, 2, 3, 4)]
@@ -76,6 +77,50 @@ def test_a_run_leaves_weights_losses_curves_and_a_card(whole):
 
 def test_a_resumed_run_equals_the_uninterrupted_one(whole, cubes_folder, tmp_path):
     train("mcgan", cubes_folder, tmp_path, tiny(2))
+    train("mcgan", cubes_folder, tmp_path, tiny(4, resume=True))
+
+    assert_same_run(whole[0], tmp_path)
+
+
+def test_a_paused_run_ends_after_its_step_and_goes_on_to_the_same_weights(
+    whole, cubes_folder, tmp_path
+):
+    """Step 3 has no checkpoint of its own here: one is written because of the pause."""
+
+    def ask(step, _total, _losses):
+        if step == 3:
+            (tmp_path / "pause").touch()
+
+    assert train("mcgan", cubes_folder, tmp_path, tiny(4), ask) is None
+    assert not (tmp_path / "pause").exists()
+    assert not (tmp_path / "mcgan.safetensors").exists()
+    assert load_checkpoint(tmp_path / "checkpoint.pt", "mcgan")["step_count"] == 3
+    (tmp_path / "pause").touch()  # asked too late: not meant for the run that is begun now
+    train("mcgan", cubes_folder, tmp_path, tiny(4, resume=True))
+
+    assert_same_run(whole[0], tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits on the size of files are POSIX")
+@pytest.mark.parametrize("room", [20_000, 300_000])
+def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint_whole(
+    whole, cubes_folder, tmp_path, room
+):
+    """Too little for a checkpoint, at the first and then at a later one."""
+    import resource
+
+    train("mcgan", cubes_folder, tmp_path, tiny(2))
+    kept = (tmp_path / "checkpoint.pt").read_bytes()
+    assert len(kept) > 300_000
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, unlimited[1]))
+    try:
+        with pytest.raises(LungSynthError, match=r"cannot be written \(.*\); the last checkpoint"):
+            train("mcgan", cubes_folder, tmp_path, tiny(4, resume=True))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == kept
+    assert not (tmp_path / "checkpoint.pt.part").exists()
     train("mcgan", cubes_folder, tmp_path, tiny(4, resume=True))
 
     assert_same_run(whole[0], tmp_path)

@@ -11,17 +11,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from lungsynth.core.contracts import BOX_VOXELS
+from lungsynth.core.contracts import BOX_VOXELS, GRID_VOXELS
 from lungsynth.core.errors import LungSynthError
 from lungsynth.data.voi_batches import NoduleVoiSampler
 from lungsynth.nn.centre_unet import central
 from lungsynth.nn.weights import save_weights
-from lungsynth.synthesizers.mcgan.conditions import Noise, condition_vector, draw_noise, normalise
+from lungsynth.synthesizers.mcgan.conditions import (
+    Noise,
+    condition_vector,
+    denormalise,
+    draw_noise,
+    normalise,
+)
 from lungsynth.synthesizers.mcgan.config import MCGANConfig
 from lungsynth.synthesizers.mcgan.paper import PaperConfig
+
+_MARGIN = (GRID_VOXELS - BOX_VOXELS) // 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +162,31 @@ class VoiGanRecipe(ABC):
         fingerprint = hashlib.sha256(cubes.hu[used].tobytes()).hexdigest()
         return {"nodules": len(used), "patients": patients, "sha256": fingerprint}
 
-    def trained_networks(self) -> nn.Module:
+    @torch.no_grad()
+    def draw_samples(
+        self, rng: np.random.Generator, count: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return real VOIs and the same with the nodule drawn anew, HU, (count, 64, 64, 64).
+
+        The next training step is the same, whether this was called or not.
+        """
+        real = self.sampler.batch([self.sampler.draw(rng) for _ in range(count)])
+        seeds = rng.integers(2**31, size=count).tolist()
+        device, networks = self.fabric.device, self.trained_networks()
+        conditions = condition_vector(real.diameter_mm, real.attenuation, real.mean_hu, real.box_mm)
+        training = networks.training
+        networks.eval()
+        cube = normalise(torch.from_numpy(real.hu)[:, None]).to(device)
+        noise = draw_noise(self.latent_features, seeds).to(device)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(0)  # for the dropout of the paper's preset
+            painted = networks.paint(cube, conditions.to(device), noise)
+        networks.train(training)
+        change = nn.functional.pad(networks.change(cube, painted), [_MARGIN] * 6)
+        filled = denormalise(cube + change)[:, 0].float().cpu().numpy()
+        return real.hu, filled
+
+    def trained_networks(self) -> Any:  # noqa: ANN401 - networks of either preset
         """Return the networks to be used."""
         return self.networks
 
