@@ -1,0 +1,127 @@
+"""Nodules as segments: one each, coded as *Nodule*, in the very voxels of the volume.
+
+A segment holds no more of the grid than its nodule's box, so that the hundredth is added as
+quickly as the first; Slicer itself brings them to one grid when it saves them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from lungsynth.core.errors import LungSynthError
+from lungsynth.core.insertion import Insertion, Taken
+from lungsynth.core.nodule import Seed
+from lungsynth.io.segments import COLORS, TERMINOLOGY, segment_name
+from lungsynth_slicer.seeds import specIn, wordsOf
+
+BINARY_LABELMAP = "Binary labelmap"
+# Tags are saved as "key:value|", so no value holds "|", and no key ":"
+BOX_TAG = "lungsynth.box"
+POSITION_TAG = "lungsynth.position_ras_mm"
+SPEC_TAG = "lungsynth.asked"
+NAME_TAG = "lungsynth.seed"
+
+
+def addNodule(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    referenceVolumeNode: slicer.vtkMRMLScalarVolumeNode,
+    insertion: Insertion,
+    number: int,
+) -> str:
+    """Add a nodule's mask as a segment and return the segment's id.
+
+    Args:
+        segmentationNode: Gets the segment.
+        referenceVolumeNode: The volume that the nodule was put into; its grid is the segment's.
+        insertion: The nodule.
+        number: Counted from 1; names the segment and chooses its colour.
+    """
+    _prepare(segmentationNode, referenceVolumeNode)
+    segment = slicer.vtkSegment()
+    segment.SetName(segment_name(insertion, number))
+    segment.SetColor(*COLORS[(number - 1) % len(COLORS)])
+    segment.SetTag("Segmentation.Status", "completed")
+    segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), TERMINOLOGY)
+    segment.SetTag("lungsynth.synthetic", "true")
+    box = " ".join(str(index) for corner in insertion.box for index in corner)
+    segment.SetTag(BOX_TAG, box)
+    place = " ".join(repr(float(x)) for x in insertion.seed.position_ras_mm)
+    segment.SetTag(POSITION_TAG, place)
+    segment.SetTag(SPEC_TAG, wordsOf(insertion.spec))
+    segment.SetTag(NAME_TAG, insertion.seed.name.replace("|", "/"))
+    segment.AddRepresentation(BINARY_LABELMAP, _labelmap(referenceVolumeNode, insertion))
+    segmentation = segmentationNode.GetSegmentation()
+    segmentId = segmentation.GenerateUniqueSegmentID(f"Nodule_{number}")
+    segmentation.AddSegment(segment, segmentId)
+    return str(segmentId)
+
+
+def removeNodule(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> None:
+    """Remove a nodule's segment; nothing happens if the user has removed it already."""
+    if segmentationNode.GetSegmentation().GetSegment(segmentId) is not None:
+        segmentationNode.RemoveSegment(segmentId)
+
+
+def takenBy(segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> list[Taken]:
+    """Return the places of the nodules of a segmentation, also of one that was loaded.
+
+    Segments that are no nodules of ours are passed over.
+    """
+    if segmentationNode is None:
+        return []
+    segmentation = segmentationNode.GetSegmentation()
+    segments = (segmentation.GetNthSegment(n) for n in range(segmentation.GetNumberOfSegments()))
+    return [taken for taken in map(_taken, segments) if taken is not None]
+
+
+def _taken(segment: slicer.vtkSegment) -> Taken | None:
+    written = specIn(_tag(segment, SPEC_TAG))
+    try:
+        k0, j0, i0, k1, j1, i1 = (int(text) for text in _tag(segment, BOX_TAG).split())
+        right, anterior, superior = (float(x) for x in _tag(segment, POSITION_TAG).split())
+        if written is None:
+            return None
+        seed = Seed((right, anterior, superior), written[0], _tag(segment, NAME_TAG))
+    except (ValueError, LungSynthError):  # no segment of ours
+        return None
+    return Taken(seed, ((k0, j0, i0), (k1, j1, i1)))
+
+
+def _tag(segment: slicer.vtkSegment, key: str) -> str:
+    value = vtk.reference("")
+    return str(value.get()) if segment.GetTag(key, value) else ""
+
+
+def _prepare(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    referenceVolumeNode: slicer.vtkMRMLScalarVolumeNode,
+) -> None:
+    """Give a new segmentation its grid and something to be shown by."""
+    if segmentationNode.GetDisplayNode() is None:
+        segmentationNode.CreateDefaultDisplayNodes()
+    if segmentationNode.GetSegmentation().GetNumberOfSegments() == 0:
+        segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(referenceVolumeNode)
+
+
+def _labelmap(
+    volumeNode: slicer.vtkMRMLScalarVolumeNode, insertion: Insertion
+) -> slicer.vtkOrientedImageData:
+    """Return the mask on the volume's grid, with the extent of its box.
+
+    The box stays in the volume's own index space (extent i0 .. i1 - 1 and so on under the
+    volume's matrix): a matrix of its own, moved to the box's corner, would differ in the last
+    digits, and Slicer would resample where it now copies.
+    """
+    (k0, j0, i0), (k1, j1, i1) = insertion.box
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(i0, i1 - 1, j0, j1 - 1, k0, k1 - 1)
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    labels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(insertion.mask.shape)
+    np.copyto(labels, insertion.mask, casting="unsafe")
+    matrix = vtk.vtkMatrix4x4()
+    volumeNode.GetIJKToRASMatrix(matrix)
+    image.SetGeometryFromImageToWorldMatrix(matrix)
+    return image

@@ -1,0 +1,66 @@
+"""What was asked and what was measured, one row for each nodule, in a table node."""
+
+from __future__ import annotations
+
+import slicer
+import vtk
+
+from lungsynth.core.insertion import Insertion
+
+COLUMNS: dict[str, type[vtk.vtkAbstractArray]] = {
+    "name": vtk.vtkStringArray,
+    "R (mm)": vtk.vtkDoubleArray,
+    "A (mm)": vtk.vtkDoubleArray,
+    "S (mm)": vtk.vtkDoubleArray,
+    "asked (mm)": vtk.vtkDoubleArray,
+    "measured (mm)": vtk.vtkDoubleArray,
+    "attenuation": vtk.vtkStringArray,
+    "mean (HU)": vtk.vtkDoubleArray,
+    "volume (mm3)": vtk.vtkDoubleArray,
+    "within tolerance": vtk.vtkStringArray,
+    "note": vtk.vtkStringArray,
+}
+
+
+def addRow(tableNode: slicer.vtkMRMLTableNode, insertion: Insertion) -> int:
+    """Add a nodule's row at the end and return its index; makes the columns where there are none.
+
+    Numbers are rounded as a person reads them; the report of a batch has all digits.
+    """
+    right, anterior, superior = insertion.seed.position_ras_mm
+    measured = insertion.measured
+    values: dict[str, str | float] = {
+        "name": insertion.seed.name,
+        "R (mm)": round(right, 2),
+        "A (mm)": round(anterior, 2),
+        "S (mm)": round(superior, 2),
+        "asked (mm)": insertion.spec.diameter_mm,
+        "measured (mm)": round(measured.diameter_mm, 2),
+        "attenuation": str(insertion.spec.attenuation),
+        "mean (HU)": round(measured.mean_hu, 1),
+        "volume (mm3)": round(measured.volume_mm3, 1),
+        "within tolerance": "yes" if insertion.within_tolerance else "no",
+        "note": insertion.note,
+    }
+    table = tableNode.GetTable()
+    if table.GetNumberOfColumns() == 0:
+        for name, kind in COLUMNS.items():
+            column = kind()
+            column.SetName(name)
+            tableNode.AddColumn(column)
+    row = int(table.InsertNextBlankRow())
+    for name, value in values.items():
+        column = table.GetColumnByName(name)
+        if column is not None:  # the user may have removed it
+            column.SetValue(row, value)
+    table.Modified()
+    tableNode.Modified()
+    return row
+
+
+def removeRow(tableNode: slicer.vtkMRMLTableNode, row: int = -1) -> None:
+    """Remove a row, the last one by default; nothing happens if it is not there."""
+    count = tableNode.GetNumberOfRows()
+    row = row if row >= 0 else count + row
+    if 0 <= row < count:
+        tableNode.RemoveRow(row)
