@@ -38,8 +38,8 @@ def test_only_the_centre_is_drawn_anew_and_always_the_same_vois(cubes_folder):
     assert real.shape == drawn.shape == (3, 64, 64, 64)
     changed = np.argwhere(np.abs(real - drawn) > 1)
     assert len(changed) > 1000
-    assert changed[:, 1:].min() >= 16
-    assert changed[:, 1:].max() < 48
+    assert changed[:, 1:].min() >= 14  # native voxels reach over the border of the box
+    assert changed[:, 1:].max() < 50
     assert np.array_equal(drawn, again[1])
 
 
