@@ -94,6 +94,20 @@ class NoduleCubes:
             for row in self.table
         ]
 
+    def rating(self, column: str) -> NDArray[np.float64]:
+        """Return the readers' mean rating of each nodule (N,), 1 to 5 or 6.
+
+        NaN where the table lacks it, or where it is ambiguous which nodule was rated.
+        """
+        return np.array(
+            [
+                float(row[column])
+                if _is_number(row.get(column, "")) and float(row["ambiguous"] or 1) == 0
+                else np.nan
+                for row in self.table
+            ]
+        )
+
     @cached_property
     def mean_hu(self) -> NDArray[np.float64]:
         """Mean intensity inside each mask, shape (N,)."""

@@ -58,6 +58,7 @@ class VoiBatch:
         box_mm: (B,).
         mean_hu: (B,), inside the mask.
         attenuation: (B,), index into ``ATTENUATIONS``.
+        index: (B,), which of the cubes each is.
     """
 
     hu: NDArray[np.float32]
@@ -67,6 +68,7 @@ class VoiBatch:
     box_mm: NDArray[np.float64]
     mean_hu: NDArray[np.float64]
     attenuation: NDArray[np.int64]
+    index: NDArray[np.int64]
 
 
 class NoduleVoiSampler:
@@ -74,6 +76,12 @@ class NoduleVoiSampler:
 
     (ours) Classes come by the square root of their frequency and nodules by the square root of
     their diameter, for ground glass and large nodules are rare and wanted.
+
+    Args:
+        cubes: Of them the usable ones are drawn.
+        box_mm: From a diameter to the side of the box.
+        augmentation: How they are varied.
+        among: Draw only these, (N,).
     """
 
     def __init__(
@@ -81,9 +89,11 @@ class NoduleVoiSampler:
         cubes: NoduleCubes,
         box_mm: Callable[[float], float],
         augmentation: Augmentation = Augmentation(),
+        *,
+        among: NDArray[np.bool_] | None = None,
     ) -> None:
         self.cubes, self.box_mm, self.augmentation = cubes, box_mm, augmentation
-        self.indices = np.flatnonzero(cubes.usable)
+        self.indices = np.flatnonzero(cubes.usable if among is None else cubes.usable & among)
         known = [cubes.attenuation[n] for n in self.indices]
         self.classes = np.array([ATTENUATIONS.index(a) for a in known if a is not None])
         count = np.bincount(self.classes, minlength=len(ATTENUATIONS))
@@ -116,6 +126,7 @@ class NoduleVoiSampler:
             box_mm=np.array([item[3] for item in items]),
             mean_hu=self.cubes.mean_hu[at],
             attenuation=self.classes[[draw.index for draw in draws]],
+            index=at,
         )
 
     def _item(

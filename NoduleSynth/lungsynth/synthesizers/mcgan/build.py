@@ -8,13 +8,13 @@ from typing import Any
 from lungsynth.core.errors import LungSynthError
 from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.data.voi_batches import NoduleVoiSampler
+from lungsynth.data.voi_recipe import VoiGanRecipe
 from lungsynth.nn.weights import Weights, load_weights
 from lungsynth.synthesizers.mcgan.config import PRESETS, MCGANConfig
 from lungsynth.synthesizers.mcgan.networks import MCGANNetworks
 from lungsynth.synthesizers.mcgan.paper import PAPER_PRESETS, PaperConfig, PaperNetworks
 from lungsynth.synthesizers.mcgan.paper_recipe import PaperRecipe
 from lungsynth.synthesizers.mcgan.recipe import MCGANRecipe
-from lungsynth.synthesizers.mcgan.recipe_base import VoiGanRecipe
 
 
 def build_recipe(data: Path, preset: str, fabric: Any, init: Path | None) -> VoiGanRecipe:  # noqa: ANN401 - Fabric is optional

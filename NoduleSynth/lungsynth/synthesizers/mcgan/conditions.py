@@ -1,72 +1,26 @@
-"""What the generator is told: normalised intensities, conditions and noise.
+"""What the generator is told of the nodule to be.
 
 [1] is the paper named in the package's docstring.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lungsynth.core.contracts import BOX_VOXELS
 from lungsynth.core.nodule import ATTENUATION_HU_RANGE, Attenuation, NoduleSpec
-from lungsynth.nn.centre_unet import LAYER_NOISE_SIDES
 
 ATTENUATIONS = tuple(Attenuation)
 CONDITION_FEATURES = 9
 SIZE_CLASSES_MM = (10.0, 20.0)  # small, medium, large [1, 6.2.1]
-HU_CENTRE, HU_SCALE = -400.0, 600.0
 DENSITY_BY_LOG2_DIAMETER = {
     Attenuation.SOLID: (-272.0, 84.0, 150.0),
     Attenuation.PART_SOLID: (-454.0, 47.0, 130.0),
     Attenuation.GROUND_GLASS: (-675.0, 2.0, 75.0),
 }
 """Mean HU inside the mask of the real training nodules: at 8 mm, per doubling, deviation (ours)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Noise:
-    """Everything random in a batch of nodules."""
-
-    box: Tensor  # (B, 1, 32, 32, 32), U[-0.5, 0.5] [1]
-    latent: Tensor  # (B, L), N(0, 1)
-    layers: tuple[Tensor, ...]  # (B, 1, s, s, s) for each s in LAYER_NOISE_SIDES, N(0, 1)
-
-    def to(self, device: torch.device) -> Noise:
-        """Return the same noise on a device."""
-        layers = tuple(layer.to(device) for layer in self.layers)
-        return Noise(self.box.to(device), self.latent.to(device), layers)
-
-
-def draw_noise(latent_features: int, seeds: Sequence[int]) -> Noise:
-    """Draw the noise of each item from its own seed, so that no item depends on its batch."""
-    boxes, latents, layers = [], [], []
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        boxes.append(rng.uniform(-0.5, 0.5, (1, BOX_VOXELS, BOX_VOXELS, BOX_VOXELS)))
-        latents.append(rng.standard_normal(latent_features))
-        layers.append([rng.standard_normal((1, s, s, s), np.float32) for s in LAYER_NOISE_SIDES])
-    stacked = [np.stack(level) for level in zip(*layers, strict=True)]
-    return Noise(
-        box=torch.from_numpy(np.stack(boxes).astype(np.float32)),
-        latent=torch.from_numpy(np.stack(latents).astype(np.float32)),
-        layers=tuple(torch.from_numpy(level) for level in stacked),
-    )
-
-
-def normalise(hu: Tensor) -> Tensor:
-    """Map HU to the networks' range: -1000 is -1, 200 is 1."""
-    return (hu - HU_CENTRE) / HU_SCALE
-
-
-def denormalise(values: Tensor) -> Tensor:
-    """Map the networks' range back to HU."""
-    return values * HU_SCALE + HU_CENTRE
 
 
 def condition_vector(

@@ -18,7 +18,8 @@ from torch.nn.functional import dropout, pad
 from lungsynth.core.contracts import BOX_VOXELS, GRID_VOXELS
 from lungsynth.imaging.voi import box_taper
 from lungsynth.nn.centre_unet import CentreSegmenter, central
-from lungsynth.synthesizers.mcgan.conditions import Noise, denormalise, normalise
+from lungsynth.nn.intensities import from_unit, to_unit
+from lungsynth.nn.noise import Noise
 
 PAPER_CONDITIONS = 6
 """Three sizes and three attenuations, tiled [1, 6.2.1]."""
@@ -55,16 +56,6 @@ PAPER_PRESETS: dict[str, PaperConfig] = {
     "paper-l1": PaperConfig(l1_weight=100.0),
     "paper-tiny": PaperConfig(width=2, segmenter_width=2, batch_size=2),
 }
-
-
-def to_unit(cube: Tensor) -> Tensor:
-    """Map the library's normalised intensities to [-1, 1] over [-1024, 1024] HU."""
-    return (denormalise(cube) / 1024).clamp(-1, 1)
-
-
-def from_unit(values: Tensor) -> Tensor:
-    """Undo ``to_unit``."""
-    return normalise(values * 1024)
 
 
 def tile(condition: Tensor, side: int) -> Tensor:

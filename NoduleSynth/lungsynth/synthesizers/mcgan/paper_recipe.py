@@ -13,6 +13,7 @@ from torch.nn.functional import l1_loss, pad
 
 from lungsynth.core.contracts import BOX_VOXELS, GRID_VOXELS
 from lungsynth.data.voi_batches import NoduleVoiSampler
+from lungsynth.data.voi_recipe import RealBatch
 from lungsynth.losses.adversarial import (
     critic_wasserstein_loss,
     discriminator_least_squares_loss,
@@ -21,13 +22,14 @@ from lungsynth.losses.adversarial import (
     gradient_penalty,
 )
 from lungsynth.nn.centre_unet import central
-from lungsynth.synthesizers.mcgan.paper import PaperConfig, PaperCritics, PaperNetworks, to_unit
-from lungsynth.synthesizers.mcgan.recipe_base import RealBatch, VoiGanRecipe
+from lungsynth.nn.intensities import to_unit
+from lungsynth.synthesizers.mcgan.paper import PaperConfig, PaperCritics, PaperNetworks
+from lungsynth.synthesizers.mcgan.recipe_base import MCGANRecipeBase
 
 _MARGIN = (GRID_VOXELS - BOX_VOXELS) // 2
 
 
-class PaperRecipe(VoiGanRecipe):
+class PaperRecipe(MCGANRecipeBase):
     """The recipe of [1, 6.2.1]; arguments as of ``VoiGanRecipe``."""
 
     stateful = ("networks", "critics", "generator_adam", "critic_adam", "segmenter_adam")

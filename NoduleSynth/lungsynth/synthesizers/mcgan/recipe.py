@@ -11,24 +11,21 @@ from torch.nn.functional import l1_loss
 
 from lungsynth.core.contracts import BOX_VOXELS
 from lungsynth.data.voi_batches import NoduleVoiSampler
+from lungsynth.data.voi_recipe import RealBatch
 from lungsynth.losses.adversarial import (
     discriminator_relativistic_loss,
     generator_relativistic_loss,
     zero_centred_penalty,
 )
+from lungsynth.nn.box_geometry import soft_diameter_mm, through_voxels
 from lungsynth.nn.centre_unet import central
-from lungsynth.synthesizers.mcgan.conditions import denormalise
+from lungsynth.nn.intensities import denormalise
 from lungsynth.synthesizers.mcgan.config import MCGANConfig
-from lungsynth.synthesizers.mcgan.networks import (
-    Critics,
-    MCGANNetworks,
-    soft_diameter_mm,
-    through_voxels,
-)
-from lungsynth.synthesizers.mcgan.recipe_base import RealBatch, VoiGanRecipe
+from lungsynth.synthesizers.mcgan.networks import Critics, MCGANNetworks
+from lungsynth.synthesizers.mcgan.recipe_base import MCGANRecipeBase
 
 
-class MCGANRecipe(VoiGanRecipe):
+class MCGANRecipe(MCGANRecipeBase):
     """The recipe of the default preset; arguments as of ``VoiGanRecipe``."""
 
     stateful = (

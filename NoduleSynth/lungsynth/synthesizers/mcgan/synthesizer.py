@@ -13,15 +13,14 @@ from lungsynth.core.contracts import BOX_VOXELS, Inpainting
 from lungsynth.core.nodule import NoduleSpec
 from lungsynth.nn.centre_unet import central
 from lungsynth.nn.device import choose_device
+from lungsynth.nn.intensities import denormalise, normalise
+from lungsynth.nn.noise import draw_noise
 from lungsynth.nn.weights import load_weights, shipped_weights
 from lungsynth.synthesizers.mcgan.build import fit_networks
 from lungsynth.synthesizers.mcgan.conditions import (
     ATTENUATIONS,
     condition_vector,
-    denormalise,
     draw_mean_hu,
-    draw_noise,
-    normalise,
 )
 from lungsynth.synthesizers.mcgan.networks import MCGANNetworks
 from lungsynth.synthesizers.mcgan.paper import PaperNetworks

@@ -7,10 +7,7 @@ import torch
 from lungsynth.core.nodule import ATTENUATION_HU_RANGE, Attenuation, NoduleSpec
 from lungsynth.synthesizers.mcgan.conditions import (
     condition_vector,
-    denormalise,
     draw_mean_hu,
-    draw_noise,
-    normalise,
 )
 
 
@@ -41,34 +38,6 @@ def test_conditions_by_hand():
     ]
     torch.testing.assert_close(told, torch.tensor(expected))
     assert [str(a) for a in Attenuation] == ["solid", "part-solid", "ground-glass"]
-
-
-def test_intensities_are_mapped_to_the_networks_range():
-    hu = torch.tensor([-1000.0, -400.0, 200.0])
-
-    assert normalise(hu).tolist() == [-1.0, 0.0, 1.0]
-    assert denormalise(normalise(hu)).tolist() == hu.tolist()
-
-
-def test_noise_is_as_the_paper_says():
-    """[1, 6.2.1]: the box holds a uniform distribution between -0.5 and 0.5."""
-    noise = draw_noise(16, [3, 4])
-
-    assert noise.box.shape == (2, 1, 32, 32, 32)
-    assert (noise.box.min().item(), noise.box.max().item()) == pytest.approx((-0.5, 0.5), abs=1e-3)
-    assert noise.box.var().item() == pytest.approx(1 / 12, rel=0.02)
-    assert noise.latent.shape == (2, 16)
-    assert [layer.shape[-1] for layer in noise.layers] == [6, 10, 18, 34]
-    assert noise.layers[3].std().item() == pytest.approx(1, abs=0.02)
-
-
-def test_noise_of_an_item_does_not_depend_on_its_batch():
-    both, alone = draw_noise(16, [3, 4]), draw_noise(16, [4])
-
-    assert torch.equal(both.box[1:], alone.box)
-    assert torch.equal(both.latent[1:], alone.latent)
-    assert all(torch.equal(a[1:], b) for a, b in zip(both.layers, alone.layers, strict=True))
-    assert not torch.equal(both.box[0], both.box[1])
 
 
 @pytest.mark.parametrize("attenuation", Attenuation)

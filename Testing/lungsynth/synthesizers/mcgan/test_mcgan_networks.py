@@ -1,25 +1,18 @@
 """The networks of both presets: what they see, what they leave alone, and their size."""
 
-import numpy as np
 import pytest
 import torch
 
-from lungsynth.imaging.voi import apply_matrices
-from lungsynth.synthesizers.mcgan.conditions import draw_noise, normalise
+from lungsynth.nn.intensities import normalise, to_unit
+from lungsynth.nn.noise import draw_noise
 from lungsynth.synthesizers.mcgan.config import PRESETS
-from lungsynth.synthesizers.mcgan.networks import (
-    MCGANNetworks,
-    soft_diameter_mm,
-    through_voxels,
-)
+from lungsynth.synthesizers.mcgan.networks import MCGANNetworks
 from lungsynth.synthesizers.mcgan.paper import (
     PAPER_PRESETS,
     PaperCritics,
     PaperNetworks,
     PaperUNet,
-    from_unit,
     tile,
-    to_unit,
 )
 
 
@@ -150,36 +143,8 @@ def test_the_papers_numbers():
     assert (paper.l1_weight, with_l1.l1_weight) == (0.0, 100.0)
 
 
-def test_the_papers_range_is_1024_hu_both_ways():
-    hu = torch.tensor([-2000.0, -1024.0, 0.0, 512.0, 3000.0])
-
-    torch.testing.assert_close(to_unit(normalise(hu)), torch.tensor([-1.0, -1, 0, 0.5, 1]))
-    torch.testing.assert_close(from_unit(torch.tensor([0.5])), normalise(torch.tensor([512.0])))
-
-
 def test_tiling_repeats_each_condition_over_a_cube():
     tiled = tile(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 5)
 
     assert tiled.shape == (2, 2, 5, 5, 5)
     assert (tiled[1, 0] == 3).all()
-
-
-def test_the_change_goes_through_the_voxels_of_each_item():
-    rng = np.random.default_rng(0)
-    trips = [rng.normal(size=(2, 64, 32)).astype(np.float32) for _ in range(3)]
-    change = rng.normal(size=(2, 1, 32, 32, 32)).astype(np.float32)
-    found = through_voxels(torch.from_numpy(change), [torch.from_numpy(m) for m in trips])
-
-    for n in range(2):
-        expected = apply_matrices(tuple(m[n] for m in trips), change[n, 0])
-        np.testing.assert_allclose(found[n, 0], expected, rtol=1e-3, atol=1e-2)
-
-
-def test_soft_diameter_by_hand():
-    mask = torch.zeros(2, 1, 32, 32, 32)
-    mask[0, 0, :10, :10, :10] = 0.5  # 500 voxels of 1 mm
-    mask[1, 0, :10, :10, :10] = 1.0  # 1000 of 0.5 mm
-    found = soft_diameter_mm(mask, torch.tensor([32.0, 16.0]))
-
-    expected = [(6 * 500 / np.pi) ** (1 / 3), (6 * 125 / np.pi) ** (1 / 3)]
-    np.testing.assert_allclose(found, expected, rtol=1e-5)

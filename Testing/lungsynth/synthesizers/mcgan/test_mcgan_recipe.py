@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from lungsynth.synthesizers.mcgan import paper_recipe, recipe
-from lungsynth.synthesizers.mcgan.recipe_base import segmentation_loss
 from lungsynth.training.loop import rng_for_step
 
 PRESETS = ["tiny", "paper-tiny"]
@@ -174,14 +173,6 @@ def test_the_weight_of_l1_falls_and_promises_start_late(make_recipe, monkeypatch
         adversarial = losses["context_generator"] + losses["nodule_generator"]
         expected = adversarial + weight * losses["l1"] + promised * promises
         assert totals[2] == pytest.approx(expected, rel=1e-4)
-
-
-def test_segmentation_loss_by_hand():
-    """Logits of 0: cross-entropy log 2, overlap 2 x 0.5 x 2 / (2 + 2) of four voxels, two in."""
-    mask = torch.tensor([1.0, 1, 0, 0]).view(1, 1, 1, 2, 2)
-
-    found = segmentation_loss(torch.zeros_like(mask), mask)
-    assert found.item() == pytest.approx(np.log(2) + 0.5)
 
 
 def test_what_it_is_trained_on_is_recorded(make_recipe):

@@ -1,0 +1,224 @@
+"""What the recipes share that train a GAN on VOIs: batches as tensors, optimizers, state.
+
+It stands with the data because the papers, which never import each other, all begin here: with
+real VOIs on a device.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lungsynth.core.contracts import BOX_VOXELS
+from lungsynth.core.errors import LungSynthError
+from lungsynth.data.voi_batches import NoduleVoiSampler, VoiBatch
+from lungsynth.losses.segmentation import segmentation_loss
+from lungsynth.nn.box_geometry import through_voxels
+from lungsynth.nn.centre_unet import central
+from lungsynth.nn.intensities import denormalise, normalise
+from lungsynth.nn.noise import Noise, draw_noise
+
+
+@dataclass(frozen=True, eq=False)
+class RealBatch:
+    """Real VOIs on the device, with the noise of the nodules to be put in their place.
+
+    Args:
+        cube: Normalised, (B, 1, 64, 64, 64).
+        mask: Of the centre, (B, 1, 32, 32, 32), 0 to 1.
+        round_trip: For each axis (B, 64, 32), see ``imaging.voi.Voi.round_trip``.
+        condition: What the generator is told (B, F).
+        noise: Of each item.
+        diameter_mm: (B,).
+        box_mm: (B,).
+        mean_hu: (B,).
+        index: Which of the cubes each item is of, (B,).
+        mix: Uniform numbers for a gradient penalty between real and fake, (B,).
+    """
+
+    cube: Tensor
+    mask: Tensor
+    round_trip: tuple[Tensor, Tensor, Tensor]
+    condition: Tensor
+    noise: Noise
+    diameter_mm: Tensor
+    box_mm: Tensor
+    mean_hu: Tensor
+    index: NDArray[np.int64]
+    mix: Tensor
+
+
+class VoiGanConfig(Protocol):
+    """What any configuration of such a recipe holds."""
+
+    @property
+    def batch_size(self) -> int:
+        """Items in a step of one process."""
+        ...
+
+    @property
+    def latent_features(self) -> int:
+        """Length of the latent vector."""
+        ...
+
+
+class VoiGanRecipe(ABC):
+    """Base of the recipes; a subclass makes networks and optimizers and says what a step does.
+
+    Args:
+        config: Hyper-parameters.
+        sampler: Where real VOIs come from.
+        fabric: A launched ``lightning_fabric.Fabric``.
+    """
+
+    stateful: tuple[str, ...]
+    """Attributes whose state the next step depends on."""
+    networks: nn.Module
+
+    def __init__(
+        self,
+        config: VoiGanConfig,
+        sampler: NoduleVoiSampler,
+        fabric: Any,  # noqa: ANN401 - Fabric is optional
+    ) -> None:
+        self.sampler, self.fabric = sampler, fabric
+        self.batch_size, self.latent_features = config.batch_size, config.latent_features
+        self.step_count = 0
+
+    def step(self, rng: np.random.Generator) -> dict[str, float]:
+        """Train on one batch and return its losses."""
+        batch = self.draw_batch(rng)
+        with self.fabric.autocast():
+            losses = self.update(batch)
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    @abstractmethod
+    def update(self, batch: RealBatch) -> dict[str, Tensor]:
+        """Train on a batch and return its losses."""
+
+    @abstractmethod
+    def condition(self, real: VoiBatch) -> Tensor:
+        """Return what the generator is told of the nodules (B, F)."""
+
+    def draw_batch(self, rng: np.random.Generator) -> RealBatch:
+        """Make every random choice of a step, and bring its batch to the device.
+
+        Of several processes each draws the choices of all and takes its own part.
+        """
+        device, ranks = self.fabric.device, self.fabric.world_size
+        total = self.batch_size * ranks
+        first = self.fabric.global_rank * self.batch_size
+        own = slice(first, first + self.batch_size)
+        real = self.sampler.batch([self.sampler.draw(rng) for _ in range(total)][own])
+        seeds = rng.integers(2**31, size=total)[own].tolist()
+        mix = rng.random(total, dtype=np.float32)[own]
+        z, y, x = (torch.from_numpy(matrices).to(device) for matrices in real.round_trip)
+        return RealBatch(
+            cube=normalise(torch.from_numpy(real.hu)[:, None]).to(device),
+            mask=central(torch.from_numpy(real.mask)[:, None], BOX_VOXELS).to(device),
+            round_trip=(z, y, x),
+            condition=self.condition(real).to(device),
+            noise=draw_noise(self.latent_features, seeds).to(device),
+            diameter_mm=torch.from_numpy(real.diameter_mm).float().to(device),
+            box_mm=torch.from_numpy(real.box_mm).float().to(device),
+            mean_hu=torch.from_numpy(real.mean_hu).float().to(device),
+            index=real.index,
+            mix=torch.from_numpy(mix).to(device),
+        )
+
+    def adam(
+        self, parameters: Iterable[nn.Parameter], rate: float, betas: tuple[float, float]
+    ) -> Any:  # noqa: ANN401 - Fabric's wrapper of an optimizer
+        """Return an Adam that steps as the precision asks."""
+        return self.fabric.setup_optimizers(torch.optim.Adam(parameters, rate, betas))
+
+    def descend(self, optimizer: Any, loss: Tensor) -> None:  # noqa: ANN401 - see ``adam``
+        """Take one step of an optimizer down a loss, the mean over all processes."""
+        optimizer.zero_grad()
+        self.fabric.backward(loss)
+        if self.fabric.world_size > 1:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")
+        optimizer.step()
+
+    def train_segmenter(self, segmenter: nn.Module, optimizer: Any, batch: RealBatch) -> Tensor:  # noqa: ANN401 - see ``adam``
+        """Take one step of the segmenter on the real nodules."""
+        logits = segmenter(central(batch.cube, BOX_VOXELS)).float()
+        loss = segmentation_loss(logits, batch.mask)
+        self.descend(optimizer, loss)
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next step depends on."""
+        parts = {name: getattr(self, name).state_dict() for name in self.stateful}
+        return {"step_count": self.step_count, **parts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where ``state_dict`` was called."""
+        self.step_count = int(state["step_count"])
+        for name in self.stateful:
+            getattr(self, name).load_state_dict(state[name])
+
+    def data_summary(self) -> dict[str, object]:
+        """Return what it is trained on: how many nodules, of which patients, and a fingerprint."""
+        cubes, used = self.sampler.cubes, self.sampler.indices
+        patients = sorted({cubes.table[n]["patient"] for n in used})
+        fingerprint = hashlib.sha256(cubes.hu[used].tobytes()).hexdigest()
+        return {"nodules": len(used), "patients": patients, "sha256": fingerprint}
+
+    @torch.no_grad()
+    def draw_samples(
+        self, rng: np.random.Generator, count: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return real VOIs and the same with the nodule drawn anew, HU, (count, 64, 64, 64).
+
+        The next training step is the same, whether this was called or not.
+        """
+        real = self.sampler.batch([self.sampler.draw(rng) for _ in range(count)])
+        seeds = rng.integers(2**31, size=count).tolist()
+        device, networks = self.fabric.device, self.trained_networks()
+        training = networks.training
+        networks.eval()
+        cube = normalise(torch.from_numpy(real.hu)[:, None]).to(device)
+        noise = draw_noise(self.latent_features, seeds).to(device)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(0)  # for the dropout of the paper's preset
+            painted = networks.paint(cube, self.condition(real).to(device), noise)
+        networks.train(training)
+        trip = [torch.from_numpy(matrices).to(device) for matrices in real.round_trip]
+        change = through_voxels(networks.change(cube, painted), trip)
+        filled = denormalise(cube + change)[:, 0].float().cpu().numpy()
+        return real.hu, filled
+
+    def trained_networks(self) -> Any:  # noqa: ANN401 - networks of either preset
+        """Return the networks to be used."""
+        return self.networks
+
+    def load_weights(self, networks: nn.Module) -> None:
+        """Start from networks that were trained before.
+
+        Raises:
+            LungSynthError: If they are of another size or preset.
+        """
+        for name in ("networks", "average"):
+            if name in self.stateful:
+                try:
+                    getattr(self, name).load_state_dict(networks.state_dict())
+                except RuntimeError:
+                    msg = "the weights to start from are of another preset than the one to train"
+                    raise LungSynthError(msg) from None
+
+    @abstractmethod
+    def save_weights(self, path: Path) -> None:
+        """Write the networks to be used as safetensors."""
