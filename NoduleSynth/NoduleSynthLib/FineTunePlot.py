@@ -1,0 +1,127 @@
+"""The losses of a run as Slicer's own table and plot nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import slicer
+import vtk
+
+STEP = "step"
+NAME = "Fine-tuning losses"
+COLORS = (
+    (0.12, 0.47, 0.71),
+    (1.00, 0.50, 0.05),
+    (0.17, 0.63, 0.17),
+    (0.84, 0.15, 0.16),
+    (0.58, 0.40, 0.74),
+    (0.55, 0.34, 0.29),
+    (0.89, 0.47, 0.76),
+    (0.50, 0.50, 0.50),
+    (0.74, 0.74, 0.13),
+    (0.09, 0.75, 0.81),
+)
+
+
+class FineTunePlot:
+    """One curve for each loss; nodes are made with the first losses.
+
+    Args:
+        show: Called with the chart's plot view node once there is something to see.
+    """
+
+    def __init__(self, show: Any = None) -> None:  # noqa: ANN401 - a function of a node
+        self.table: Any = None
+        self.chart: Any = None
+        self.series: list[Any] = []
+        self.view: Any = None
+        self._show = show or (lambda _view: None)
+        self._columns: dict[str, Any] = {}
+        self._last = 0
+
+    def add(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Add steps; what is not after the last is left out, but a resumed run starts over.
+
+        Args:
+            rows: With "step" and the losses of it.
+        """
+        if not rows:
+            return
+        if self.table is None or self.table.GetScene() is None:
+            self._make([name for name in rows[0] if name != STEP])
+        if rows[0][STEP] <= self._last:  # gone back to a checkpoint
+            self._cut(int(rows[0][STEP]))
+        for row in rows:
+            for name, column in self._columns.items():
+                column.InsertNextValue(float(row.get(name, float("nan"))))
+        self._last = int(rows[-1][STEP])
+        self.table.GetTable().Modified()
+        self.table.Modified()
+
+    def clear(self) -> None:
+        """Take the nodes out of the scene."""
+        for node in (self.view, self.chart, *self.series, self.table):
+            if node is not None and node.GetScene() is not None:
+                node.GetScene().RemoveNode(node)
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of the nodes; the scene was closed, or they stay for the user."""
+        self.table = self.chart = self.view = None
+        self.series, self._columns, self._last = [], {}, 0
+
+    def _cut(self, step: int) -> None:
+        """Take out the rows from a step on."""
+        steps = self._columns[STEP]
+        count = steps.GetNumberOfValues()
+        keep = next((n for n in range(count) if steps.GetValue(n) >= step), count)
+        for column in self._columns.values():
+            column.Resize(max(keep, 1))
+            column.SetNumberOfValues(keep)
+
+    def _make(self, names: Sequence[str]) -> None:
+        scene = slicer.mrmlScene
+        self.forget()
+        self.table = _add(scene, "vtkMRMLTableNode", NAME)
+        for name in (STEP, *names):
+            column = vtk.vtkDoubleArray()
+            column.SetName(name)
+            self._columns[name] = column
+            self.table.GetTable().AddColumn(column)
+        self.chart = _add(scene, "vtkMRMLPlotChartNode", NAME)
+        self.chart.SetTitle(NAME)
+        self.chart.SetXAxisTitle("Step")
+        self.chart.SetYAxisTitle("Loss")
+        for number, name in enumerate(names):
+            series = _add(scene, "vtkMRMLPlotSeriesNode", name.replace("_", " "))
+            series.SetAndObserveTableNodeID(self.table.GetID())
+            series.SetXColumnName(STEP)
+            series.SetYColumnName(name)
+            series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+            series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+            series.SetColor(*COLORS[number % len(COLORS)])
+            self.chart.AddAndObservePlotSeriesNodeID(series.GetID())
+            self.series.append(series)
+        self.view = self._addView(scene)
+        self._show(self.view)
+
+    def _addView(self, scene: slicer.vtkMRMLScene) -> Any:  # noqa: ANN401 - a node
+        """Add the view of the panel's own plot: one that the layout manager leaves alone."""
+        view = scene.CreateNodeByClass("vtkMRMLPlotViewNode")
+        view.UnRegister(None)
+        view.SetName(NAME)
+        view.SetLayoutName("NoduleSynthFineTune")
+        view.SetParentLayoutNodeID(self.chart.GetID())
+        view.SetHideFromEditors(True)
+        view.SetSaveWithScene(False)
+        view = scene.AddNode(view)
+        view.SetPlotChartNodeID(self.chart.GetID())
+        return view
+
+
+def _add(scene: slicer.vtkMRMLScene, kind: str, name: str) -> Any:  # noqa: ANN401 - a node
+    """Add a node that is not saved: the folder of the run has it all."""
+    node = scene.AddNewNodeByClass(kind, name)
+    node.SetSaveWithScene(False)
+    return node

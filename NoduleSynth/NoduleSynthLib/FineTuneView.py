@@ -1,0 +1,146 @@
+"""What the section Fine-tune shows: progress, curves, samples, and which buttons can be pressed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+
+from NoduleSynthLib.FineTunePlot import FineTunePlot
+from NoduleSynthLib.FineTuneRun import SAMPLES, Run, Stage
+
+PATHS = ("fineTuneDataPath", "fineTuneOutputPath", "fineTuneWeightsPath")
+WIDEST_SAMPLES = 528  # pixels: what the picture has
+CHECKING, TRAINING, PAUSING = "checking", "training", "pausing"
+
+
+class FineTuneView:
+    """Shows what it is told; decides nothing.
+
+    Args:
+        ui: The widgets of the .ui file.
+    """
+
+    def __init__(self, ui: Any) -> None:  # noqa: ANN401 - a namespace of widgets
+        self.ui = ui
+        self.plot = FineTunePlot(self._showPlot)
+        self._plotView: Any = None
+        self._samples: tuple[str, float] | None = None
+
+    def say(self, message: str) -> None:
+        """Show one line under the buttons."""
+        self.ui.fineTuneStatusLabel.text = message
+        self.ui.fineTuneStatusLabel.setVisible(bool(message))
+
+    def summarise(self, lines: Sequence[str]) -> None:
+        """Show what the data folder holds."""
+        self.ui.fineTuneSummaryLabel.text = "\n".join(lines)
+        self.ui.fineTuneSummaryLabel.setVisible(bool(lines))
+
+    def progress(self, done: int, total: int) -> None:
+        """Show how far the training is."""
+        bar = self.ui.fineTuneProgressBar
+        bar.maximum = total
+        bar.value = min(done, total)
+        bar.setVisible(True)
+
+    def losses(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Add steps to the curves."""
+        self.plot.add(rows)
+
+    def samples(self, folder: Path | None) -> None:
+        """Show the newest picture of what the networks draw; None takes it away."""
+        label = self.ui.fineTuneSampleLabel
+        path = folder / SAMPLES if folder is not None else None
+        try:
+            written = (str(path), path.stat().st_mtime) if path is not None else None
+        except OSError:
+            written = None
+        if written == self._samples:
+            return
+        self._samples = written
+        picture = qt.QPixmap(str(path)) if written else qt.QPixmap()
+        if not picture.isNull():
+            width = max(200, min(label.parentWidget().width - 24, WIDEST_SAMPLES))
+            label.setPixmap(picture.scaledToWidth(width, qt.Qt.SmoothTransformation))
+        label.setVisible(not picture.isNull())
+
+    def ended(self) -> None:
+        """Take the progress away; curves and samples stay."""
+        self.ui.fineTuneProgressBar.setVisible(False)
+
+    def forgetNodes(self) -> None:
+        """Let go of the nodes of a scene that was closed."""
+        if self._plotView is not None:
+            self._plotView.setMRMLPlotViewNode(None)
+        self.ui.fineTunePlotPlaceholder.setVisible(False)
+        self.plot.forget()
+
+    def clear(self) -> None:
+        """Take the curves out of the scene."""
+        if self._plotView is not None:
+            self._plotView.setMRMLPlotViewNode(None)
+        self.ui.fineTunePlotPlaceholder.setVisible(False)
+        self.plot.clear()
+
+    def enable(self, run: Run | None, missing: str, busy: str) -> None:
+        """Enable what can be done; what can't says why.
+
+        Args:
+            run: What the run folder holds.
+            missing: What keeps a training from starting; empty if nothing does.
+            busy: What is under way: nothing, or one of the words above.
+        """
+        ui = self.ui
+        why = {CHECKING: "The data are being checked.", "": ""}.get(
+            busy, "The training is running."
+        )
+        begun = run is not None and run.stage is not Stage.NONE
+        noData = "" if ui.fineTuneDataPath.currentPath else "Choose a data folder first."
+        finished = run is not None and run.weights is not None
+        idle = "It ends after this step." if busy == PAUSING else "Nothing is running."
+        ui.fineTuneStartButton.text = "Resume" if begun else "Start"
+        for button, problem, tip in (
+            (ui.fineTuneCheckButton, why or noData, "Say what the data folder holds."),
+            (
+                ui.fineTuneStartButton,
+                why or missing,
+                "Go on with the run in the folder." if begun else "Check the data, then train.",
+            ),
+            (
+                ui.fineTunePauseButton,
+                "" if busy == TRAINING else idle,
+                "End after this step, with a checkpoint; Resume goes on from there.",
+            ),
+            (
+                ui.fineTuneCancelButton,
+                "" if busy else idle,
+                "Stop at once; Resume goes on from the last checkpoint.",
+            ),
+            (
+                ui.fineTuneUseButton,
+                why or ("" if finished else "Finish a run first."),
+                "Let Insert use the weights of this run.",
+            ),
+        ):
+            button.enabled = not problem
+            button.toolTip = problem or tip
+        for name in (*PATHS, "fineTuneStepsSpinBox"):
+            getattr(ui, name).enabled = not busy
+        ui.fineTuneWeightsPath.enabled = not busy and not begun
+
+    def _showPlot(self, view: Any) -> None:  # noqa: ANN401 - a node
+        """Show the curves in the panel."""
+        holder = self.ui.fineTunePlotPlaceholder
+        if self._plotView is None:
+            layout = qt.QVBoxLayout(holder)
+            layout.setContentsMargins(0, 0, 0, 0)
+            self._plotView = slicer.qMRMLPlotView()
+            self._plotView.setMinimumHeight(200)
+            layout.addWidget(self._plotView)
+        self._plotView.setMRMLScene(slicer.mrmlScene)
+        self._plotView.setMRMLPlotViewNode(view)
+        holder.setVisible(True)
