@@ -77,7 +77,9 @@ class _Name:
 def _set_known_attribute(self, name, value):
     kind = type(self)
     ours = kind.__module__.startswith("PySide6.") or "isStandIn" in kind.__dict__
-    if ours and not name.startswith("_"):
+    # PySide6's own loader of .ui files hangs each widget on the root by its name
+    loading = isinstance(value, QtCore.QObject) and value.property("objectName") == name
+    if ours and not loading and not name.startswith("_"):
         raw = inspect.getattr_static(kind, name, None)
         if not (isinstance(raw, QtCore.Property) or hasattr(type(raw), "__set__")):
             msg = f"{kind.__name__} has no attribute {name!r} that can be set"
