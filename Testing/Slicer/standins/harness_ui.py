@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 from PySide6 import QtCore, QtUiTools
 
 # Dynamic properties that Slicer's parameterNodeWrapper reads; any other must exist
-DYNAMIC = {"SlicerParameterName", "SlicerPackParameterName"}
+DYNAMIC = {"SlicerParameterName", "SlicerPackParameterName", "buddy"}
 _custom_classes = {}
 
 
