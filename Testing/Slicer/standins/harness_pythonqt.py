@@ -79,6 +79,8 @@ def _set_known_attribute(self, name, value):
     ours = kind.__module__.startswith("PySide6.") or "isStandIn" in kind.__dict__
     # PySide6's own loader of .ui files hangs each widget on the root by its name
     loading = isinstance(value, QtCore.QObject) and value.property("objectName") == name
+    # and it keeps a signal that is asked for as an attribute of the instance
+    loading = loading or isinstance(value, QtCore.SignalInstance)
     if ours and not loading and not name.startswith("_"):
         raw = inspect.getattr_static(kind, name, None)
         if not (isinstance(raw, QtCore.Property) or hasattr(type(raw), "__set__")):
