@@ -54,12 +54,16 @@ class NoduleCubes:
 
     @classmethod
     def load(cls, folder: Path, split: str) -> NoduleCubes:
-        """Read one split.
+        """Read one split, of a folder of archives or of a store (``voi_store``).
 
         Raises:
             LungSynthError: If the folder lacks the split's files, they do not match, or one is not
                 in the format.
         """
+        from lungsynth.data.stored_cubes import is_store, load_split  # which builds on this module
+
+        if is_store(folder):
+            return load_split(folder, split)
         archive, table = folder / f"{split}.npz", folder / f"{split}.csv"
         for path in (archive, table):
             if not path.is_file():
@@ -120,7 +124,7 @@ class NoduleCubes:
         """Which nodules have a clear attenuation and a mask in one piece, centred and whole."""
         return np.array(
             [
-                attenuation is not None and _is_sane(mask)
+                attenuation is not None and is_sane(mask)
                 for attenuation, mask in zip(self.attenuation, self.mask, strict=True)
             ]
         )
@@ -196,7 +200,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _is_sane(mask: NDArray[np.bool_]) -> bool:
+def is_sane(mask: NDArray[np.bool_]) -> bool:
     """Return whether a mask is one piece (95 %), off the cube's faces and near its centre."""
     labels, count = ndimage.label(mask)
     if count == 0 or np.bincount(labels.ravel())[1:].max() < 0.95 * mask.sum():
