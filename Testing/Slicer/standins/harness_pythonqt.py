@@ -77,11 +77,12 @@ class _Name:
 def _set_known_attribute(self, name, value):
     kind = type(self)
     ours = kind.__module__.startswith("PySide6.") or "isStandIn" in kind.__dict__
-    # PySide6's own loader of .ui files hangs each widget on the root by its name
-    loading = isinstance(value, QtCore.QObject) and value.property("objectName") == name
-    # and it keeps a signal that is asked for as an attribute of the instance
-    loading = loading or isinstance(value, QtCore.SignalInstance)
-    if ours and not loading and not name.startswith("_"):
+    if ours and isinstance(value, QtCore.QObject) and value.property("objectName") == name:
+        # PySide6's loader of .ui files hangs each widget on the root, by its name; Slicer's doesn't
+        return
+    # PySide6 keeps what it has looked up in Qt's meta-object
+    found = isinstance(value, (QtCore.MetaFunction, QtCore.SignalInstance))
+    if ours and not found and not name.startswith("_"):
         raw = inspect.getattr_static(kind, name, None)
         if not (isinstance(raw, QtCore.Property) or hasattr(type(raw), "__set__")):
             msg = f"{kind.__name__} has no attribute {name!r} that can be set"
