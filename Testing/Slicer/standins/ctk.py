@@ -87,14 +87,14 @@ class ctkCollapsibleButton(qt.QAbstractButton):
         """Leave room for the header, and for the contents unless collapsed."""
         size = qt.QSize(self.fontMetrics().horizontalAdvance(self.text) + 40, self._header)
         if self.layout() is not None and not self._collapsed:
-            size = size.expandedTo(self.layout().sizeHint())
+            size = size.expandedTo(self.layout().totalSizeHint())
         return size
 
     def minimumSizeHint(self):
         """As the size hint, of the layout's minimum."""
         size = qt.QSize(self.fontMetrics().horizontalAdvance(self.text) + 40, self._header)
         if self.layout() is not None and not self._collapsed:
-            size = size.expandedTo(self.layout().minimumSize())
+            size = size.expandedTo(self.layout().totalMinimumSize())
         return size
 
     def paintEvent(self, _event):
