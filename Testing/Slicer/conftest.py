@@ -35,7 +35,7 @@ def slicer_app():
 
 
 @pytest.fixture
-def slot_errors(slicer_app):  # noqa: ARG001 - a fixture is asked for by its name
+def slot_errors(slicer_app):
     """Errors raised in slots and observers, as (type, value); a test empties it to accept them."""
     errors = []
     before = sys.excepthook
@@ -82,7 +82,9 @@ def scene(slicer_app, slot_errors):
     scene.RemoveAllObservers()  # what was left must not reach into the next test
     del keep
     problems = {
-        "errors in slots or observers": [f"{kind.__name__}: {value}" for kind, value in slot_errors],
+        "errors in slots or observers": [
+            f"{kind.__name__}: {value}" for kind, value in slot_errors
+        ],
         "observers left on the scene": sorted(left),
         "observers never removed": held,
     }
@@ -96,7 +98,7 @@ def module_tree():
 
 
 @pytest.fixture
-def open_module(scene, module_tree):  # noqa: ARG001
+def open_module(scene, module_tree):
     """Open a module: ``widget = open_module("NoduleSynth")``; closed again after the test."""
     import harness_modules
 
@@ -128,7 +130,7 @@ def wait_until(slicer_app):
 
 
 @pytest.fixture
-def loop_watch(slicer_app):  # noqa: ARG001
+def loop_watch(slicer_app):
     """Return the class of the watch: ``with loop_watch() as watch``, ``watch.longest_gap_s``."""
     import harness_checks
 
@@ -136,7 +138,7 @@ def loop_watch(slicer_app):  # noqa: ARG001
 
 
 @pytest.fixture
-def slice_view(scene):  # noqa: ARG001
+def slice_view(scene):
     """Make slice views: ``slice_view(volume, name="Red", orientation=None, size=(400, 300))``."""
     import harness_views
 
@@ -182,7 +184,7 @@ def palette(slicer_app):
 
 
 @pytest.fixture
-def mrb(scene):  # noqa: ARG001
+def mrb(scene):
     """Return an object with ``save(path)``, ``clear()``, ``load(path)``, ``round_trip(path)``."""
     import harness_checks
 
@@ -190,7 +192,7 @@ def mrb(scene):  # noqa: ARG001
 
 
 @pytest.fixture
-def oblique_volume(scene):  # noqa: ARG001
+def oblique_volume(scene):
     """``oblique_volume(shape=(20, 30, 40), name="CT", voxels=None)``: anisotropic, turned, HU."""
     import numpy as np
     import slicer

@@ -1,4 +1,4 @@
-"""Stand-in of ``slicer.app`` and of what hangs on it: modules, files, layout; and the real scene."""
+"""Stand-in of ``slicer.app`` and what hangs on it: modules, files, layout; and the real scene."""
 
 from __future__ import annotations
 
@@ -145,6 +145,10 @@ class qSlicerApplication(qt.QApplication):
         self._io_manager = harness_files.IOManager()
         self._folder = tempfile.TemporaryDirectory(prefix="slicer-harness-")
         self._settings_file = Path(self._folder.name) / "Slicer.ini"
+        # Nothing may reach the settings of whoever runs the tests
+        qt.QSettings.setDefaultFormat(qt.QSettings.IniFormat)
+        qt.QSettings.setPath(qt.QSettings.IniFormat, qt.QSettings.UserScope, self._folder.name)
+        self.setOrganizationName("NA-MIC")
         self._main_window = qt.QMainWindow()
         self._main_window.setObjectName("qSlicerMainWindow")
 

@@ -8,9 +8,9 @@ from PySide6 import QtWidgets
 class Dialogs:
     """What was shown, and the answers that the test has prepared.
 
-    ``shown`` holds (kind, text) of each dialog; ``answer(value)`` queues what the next one returns:
-    a button such as ``qt.QMessageBox.Yes``, a path for a file dialog, a text for an input dialog, or
-    a function of the dialog, called in its place, that returns one of these.
+    ``shown`` holds (kind, text) of each dialog; ``answer(value)`` queues what the next one
+    returns: a button such as ``qt.QMessageBox.Yes``, a path for a file dialog, a text for an input
+    dialog, or a function of the dialog, called in its place, that returns one of these.
     """
 
     def __init__(self):

@@ -1,9 +1,9 @@
 """Gives PySide6 the manners of PythonQt, which is what Slicer's modules are written for.
 
-PythonQt shows Qt properties as attributes (``w.text``, ``bar.value = 3``), refuses an attribute that
-a widget lacks, and names ``objectName`` also ``name``. PySide6 has methods instead and keeps any
-attribute it is given, so that a typo passes. Both are patched onto the PySide6 classes themselves,
-as Slicer's code compares the types of widgets exactly.
+PythonQt shows Qt properties as attributes (``w.text``, ``bar.value = 3``), refuses an attribute
+that a widget lacks, and names ``objectName`` also ``name``. PySide6 has methods instead and keeps
+any attribute it is given, so that a typo passes. Both are patched onto the PySide6 classes
+themselves, as Slicer's code compares the types of widgets exactly.
 """
 
 from __future__ import annotations

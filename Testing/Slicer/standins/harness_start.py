@@ -11,7 +11,7 @@ import os
 import types
 from pathlib import Path
 
-import qt
+import qt  # noqa: F401 - before slicer
 import slicer
 
 HERE = Path(__file__).parent

@@ -1,7 +1,7 @@
 """Loads .ui files as Slicer does: stand-ins for its widgets, and only the wires the file declares.
 
-Qt's own loader passes in silence over a property that a widget lacks, a class it does not know and a
-wire it can't lay. Here each of these raises.
+Qt's own loader passes in silence over a property that a widget lacks, a class it does not know
+and a wire it can't lay. Here each of these raises.
 """
 
 from __future__ import annotations

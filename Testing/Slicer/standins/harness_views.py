@@ -53,7 +53,6 @@ class SliceView:
         self.mapper = vtk.vtkImageMapper()
         self.mapper.SetColorWindow(255)
         self.mapper.SetColorLevel(127.5)
-        self.mapper.SetInputConnection(self.logic.GetImageDataConnection())
         self.image = vtk.vtkActor2D()
         self.image.SetMapper(self.mapper)
         self.image.GetProperty().SetDisplayLocationToBackground()
@@ -100,7 +99,7 @@ class SliceView:
         self.node.JumpSliceByOffsetting(*ras)
 
     def to_pixels(self, ras):
-        """Return the pixel (x, y; from the lower left) nearest to a point, and its distance in mm."""
+        """Return the pixel (x, y from the lower left) nearest to a point, and how many mm off."""
         inverse = vtk.vtkMatrix4x4()
         vtk.vtkMatrix4x4.Invert(self.node.GetXYToRAS(), inverse)
         x, y = (round(value) for value in inverse.MultiplyPoint((*ras, 1))[:2])
@@ -157,6 +156,9 @@ class SliceView:
 
     def render(self):
         """Draw the view; return its pixels, shape (height, width, 3), uint8, top row first."""
+        # The logic makes a new connection whenever what is shown changes
+        self.mapper.SetInputConnection(self.logic.GetImageDataConnection())
+        self.image.SetVisibility(self.logic.GetImageDataConnection() is not None)
         self.window.Render()
         grab = vtk.vtkWindowToImageFilter()
         grab.SetInput(self.window)

@@ -1,4 +1,4 @@
-"""Stand-ins of Slicer's own widgets (``slicer.qMRML*``, ``slicer.qSlicer*``) over the real scene."""
+"""Stand-ins of Slicer's widgets (``slicer.qMRML*``, ``slicer.qSlicer*``) over the real scene."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stand-in of Slicer's ``qt``: PySide6 with the manners of PythonQt, and our loader of .ui files."""
+"""Stand-in of Slicer's ``qt``: PySide6 with PythonQt's manners, and our loader of .ui files."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class ScriptedLoadableModuleWidget:
 class ScriptedLoadableModuleLogic:
     """The work of a module."""
 
-    def __init__(self, parent=None):
+    def __init__(self, parent=None):  # noqa: ARG002 - as Slicer's
         super().__init__()
         self.moduleName = type(self).__name__.removesuffix("Logic")
         self.isSingletonParameterNode = True

@@ -1,6 +1,7 @@
-"""Stand-in of slicer.packaging (5.12): parses and checks for real, records what it would install.
+"""Stand-in of slicer.packaging: parses and checks for real, records what it would install.
 
-A test looks at ``installed`` and sets ``failure`` to an exception to play a machine that is offline.
+A test looks at ``installed`` and sets ``failure`` to an exception to play a machine that is
+offline.
 """
 
 from __future__ import annotations
@@ -60,14 +61,18 @@ def pip_ensure(
     skip_in_testing=True,
     show_progress=True,
 ):
-    """Install what is missing, after asking; RuntimeError when the user says no."""
+    """Install what is missing, after asking with Slicer's words; RuntimeError when refused."""
     missing = [r for r in _as_list(requirements) if not pip_check(r)]
     if not missing or (skip_in_testing and slicer.app.testingEnabled()):
         return
-    names = ", ".join(str(r) for r in missing)
+    count = (
+        "1 Python package needs" if len(missing) == 1 else f"{len(missing)} Python packages need"
+    )
     if prompt_install and not slicer.util.confirmOkCancelDisplay(
-        f"{requester or 'A module'} needs {names}. Install now?"
+        f"{count} to be installed.\n\nThis will modify Slicer's Python environment. Continue?",
+        f"{requester} - Install Python Packages" if requester else "Install Python Packages",
+        detailedText="\n".join(f"- {r}" for r in missing),
     ):
-        msg = f"Installation of {names} was declined by the user"
+        msg = "User declined package installation"
         raise RuntimeError(msg)
     pip_install(missing)

@@ -394,38 +394,48 @@ class _NodeConnector(_Connector):
         self.widget.setCurrentNode(value)
 
 
+def _pairs():
+    """Return what Slicer binds: (type, exact class of widget) -> (connector, property, signal)."""
+    return {
+        (bool, qt.QCheckBox): (_Connector, "checked", "stateChanged"),
+        (bool, qt.QPushButton): (_Connector, "checked", "toggled"),
+        (int, qt.QSlider): (_Connector, "value", "valueChanged"),
+        (int, qt.QSpinBox): (_Connector, "value", "valueChanged"),
+        (float, qt.QDoubleSpinBox): (_Connector, "value", "valueChanged"),
+        (float, ctk.ctkSliderWidget): (_Connector, "value", "valueChanged"),
+        (str, qt.QLineEdit): (_Connector, "text", "textChanged"),
+        (str, qt.QTextEdit): (_TextConnector, "", "textChanged"),
+        (pathlib.Path, ctk.ctkPathLineEdit): (_PathConnector, "currentPath", "currentPathChanged"),
+        (pathlib.Path, ctk.ctkDirectoryButton): (_PathConnector, "directory", "directoryChanged"),
+    }
+
+
 def _make_connector(parameter, widget):
-    """Return what binds this type to this class of widget; the pairs are those of Slicer."""
+    """Return what binds a parameter to a widget."""
     kind, cls = parameter.kind, type(widget)
     if parameter.is_node and cls is slicer.qMRMLNodeComboBox:
         widget.nodeTypes = [kind.__name__]
         return _NodeConnector(parameter, widget, "currentNodeID", "currentNodeChanged")
-    if kind is bool and cls in (qt.QCheckBox, qt.QPushButton):
-        if cls is qt.QPushButton:
-            widget.checkable = True
-        signal = "stateChanged" if cls is qt.QCheckBox else "toggled"
-        return _Connector(parameter, widget, "checked", signal)
-    numbers = {int: (qt.QSlider, qt.QSpinBox), float: (qt.QDoubleSpinBox, ctk.ctkSliderWidget)}
-    if cls in numbers.get(kind, ()):
+    if cls is qt.QComboBox and not parameter.is_node:
+        return _ChoiceConnector(parameter, widget, _choices(parameter))
+    if (kind, cls) not in _pairs():
+        msg = f"Unable to create GUI connector from datatype '{kind}' to widget type '{cls}'"
+        raise RuntimeError(msg)
+    if kind in (int, float):
         _set_limits(parameter, widget)
-        return _Connector(parameter, widget, "value", "valueChanged")
-    if cls is qt.QComboBox:
-        if isinstance(kind, type) and issubclass(kind, enum.Enum):
-            return _ChoiceConnector(parameter, widget, kind)
-        if (choice := parameter.note(Choice)) is None:
-            msg = f"{parameter.name}: a QComboBox needs the Choice annotation"
-            raise RuntimeError(msg)
-        return _ChoiceConnector(parameter, widget, choice.choices)
-    if kind is str and cls is qt.QLineEdit:
-        return _Connector(parameter, widget, "text", "textChanged")
-    if kind is str and cls is qt.QTextEdit:
-        return _TextConnector(parameter, widget, "", "textChanged")
-    if kind is pathlib.Path and cls is ctk.ctkPathLineEdit:
-        return _PathConnector(parameter, widget, "currentPath", "currentPathChanged")
-    if kind is pathlib.Path and cls is ctk.ctkDirectoryButton:
-        return _PathConnector(parameter, widget, "directory", "directoryChanged")
-    msg = f"Unable to create GUI connector from datatype '{kind}' to widget type '{cls}'"
-    raise RuntimeError(msg)
+    if cls is qt.QPushButton:
+        widget.checkable = True
+    connector, prop, signal = _pairs()[kind, cls]
+    return connector(parameter, widget, prop, signal)
+
+
+def _choices(parameter):
+    if issubclass(parameter.kind, enum.Enum):
+        return parameter.kind
+    if (choice := parameter.note(Choice)) is None:
+        msg = f"{parameter.name}: a QComboBox needs the Choice annotation"
+        raise RuntimeError(msg)
+    return choice.choices
 
 
 def _set_limits(parameter, widget):
