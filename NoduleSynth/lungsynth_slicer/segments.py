@@ -1,23 +1,20 @@
 """Nodules as segments: one each, coded as *Nodule*, in the very voxels of the volume.
 
-A segment holds no more of the grid than its nodule's box, so that the hundredth is added as
-quickly as the first; Slicer itself brings them to one grid when it saves them.
+All share one label map (``layers``), of which a new nodule touches no more than its own box.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import slicer
 import vtk
-from vtk.util.numpy_support import vtk_to_numpy
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Insertion, Taken
 from lungsynth.core.nodule import Seed
 from lungsynth.io.segments import COLORS, TERMINOLOGY, segment_name
+from lungsynth_slicer.layers import BINARY_LABELMAP, detach, draw, freeLayer
 from lungsynth_slicer.seeds import specIn, wordsOf
 
-BINARY_LABELMAP = "Binary labelmap"
 # Tags are saved as "key:value|", so no value holds "|", and no key ":"
 BOX_TAG = "lungsynth.box"
 POSITION_TAG = "lungsynth.position_ras_mm"
@@ -52,8 +49,12 @@ def addNodule(
     segment.SetTag(POSITION_TAG, place)
     segment.SetTag(SPEC_TAG, wordsOf(insertion.spec))
     segment.SetTag(NAME_TAG, insertion.seed.name.replace("|", "/"))
-    segment.AddRepresentation(BINARY_LABELMAP, _labelmap(referenceVolumeNode, insertion))
     segmentation = segmentationNode.GetSegmentation()
+    ours = [shared for shared in _segments(segmentation) if shared.HasTag(BOX_TAG)]
+    layer, value = freeLayer(segmentation, ours, referenceVolumeNode, insertion)
+    draw(layer, insertion, value, referenceVolumeNode.GetImageData().GetDimensions()[::-1])
+    segment.SetLabelValue(value)
+    segment.AddRepresentation(BINARY_LABELMAP, layer)
     segmentId = segmentation.GenerateUniqueSegmentID(f"Nodule_{number}")
     segmentation.AddSegment(segment, segmentId)
     return str(segmentId)
@@ -61,7 +62,9 @@ def addNodule(
 
 def removeNodule(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> None:
     """Remove a nodule's segment; nothing happens if the user has removed it already."""
-    if segmentationNode.GetSegmentation().GetSegment(segmentId) is not None:
+    segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
+    if segment is not None:
+        detach(segment)
         segmentationNode.RemoveSegment(segmentId)
 
 
@@ -72,9 +75,12 @@ def takenBy(segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> list[Tak
     """
     if segmentationNode is None:
         return []
-    segmentation = segmentationNode.GetSegmentation()
-    segments = (segmentation.GetNthSegment(n) for n in range(segmentation.GetNumberOfSegments()))
+    segments = _segments(segmentationNode.GetSegmentation())
     return [taken for taken in map(_taken, segments) if taken is not None]
+
+
+def _segments(segmentation: slicer.vtkSegmentation) -> list[slicer.vtkSegment]:
+    return [segmentation.GetNthSegment(n) for n in range(segmentation.GetNumberOfSegments())]
 
 
 def _taken(segment: slicer.vtkSegment) -> Taken | None:
@@ -104,24 +110,3 @@ def _prepare(
         segmentationNode.CreateDefaultDisplayNodes()
     if segmentationNode.GetSegmentation().GetNumberOfSegments() == 0:
         segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(referenceVolumeNode)
-
-
-def _labelmap(
-    volumeNode: slicer.vtkMRMLScalarVolumeNode, insertion: Insertion
-) -> slicer.vtkOrientedImageData:
-    """Return the mask on the volume's grid, with the extent of its box.
-
-    The box stays in the volume's own index space (extent i0 .. i1 - 1 and so on under the
-    volume's matrix): a matrix of its own, moved to the box's corner, would differ in the last
-    digits, and Slicer would resample where it now copies.
-    """
-    (k0, j0, i0), (k1, j1, i1) = insertion.box
-    image = slicer.vtkOrientedImageData()
-    image.SetExtent(i0, i1 - 1, j0, j1 - 1, k0, k1 - 1)
-    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-    labels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(insertion.mask.shape)
-    np.copyto(labels, insertion.mask, casting="unsafe")
-    matrix = vtk.vtkMatrix4x4()
-    volumeNode.GetIJKToRASMatrix(matrix)
-    image.SetGeometryFromImageToWorldMatrix(matrix)
-    return image
