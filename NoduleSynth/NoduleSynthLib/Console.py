@@ -1,0 +1,126 @@
+"""The logic in a few lines of Python, for Slicer's console and for scripts.
+
+from NoduleSynth import NoduleSynthLogic
+logic = NoduleSynthLogic()
+ct = slicer.util.getNode("CTChest")
+seeds = logic.seedsFor(ct)
+seeds.add((-62, 18, -140), diameter_mm=12, attenuation="part-solid")
+result = logic.insertNow(ct, seeds)
+slicer.util.saveNode(result.volume, "out.nrrd")
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import slicer
+
+from lungsynth.core.errors import LungSynthError
+from lungsynth.core.insertion import Insertion
+from lungsynth.core.nodule import NoduleSpec
+from lungsynth_slicer.seeds import SeedList
+from NoduleSynthLib.Outputs import makeSeedList
+
+if TYPE_CHECKING:
+    from lungsynth_slicer.history import Step
+
+
+@dataclass
+class ScriptCase:
+    """Nodes and settings of a script; see ``Outputs.Case``."""
+
+    inputVolume: Any = None
+    outputVolume: Any = None
+    seeds: Any = None
+    segmentation: Any = None
+    table: Any = None
+    synthesizer: str = "mcgan"
+    device: str = "auto"
+    weights: str = ""
+
+
+class Seeds:
+    """The seeds of a volume.
+
+    Args:
+        node: The point list that holds them.
+    """
+
+    def __init__(self, node: slicer.vtkMRMLMarkupsFiducialNode) -> None:
+        self.node = node
+
+    def add(
+        self,
+        position_ras_mm: tuple[float, float, float],
+        *,
+        diameter_mm: float = 10.0,
+        attenuation: str = "solid",
+        malignancy: str | None = None,
+        latent_seed: int = 0,
+        name: str = "",
+    ) -> str:
+        """Add a seed and return the id of its point.
+
+        Raises:
+            LungSynthError: If a value is not allowed.
+        """
+        spec = NoduleSpec(diameter_mm, attenuation, malignancy, latent_seed)
+        return SeedList(self.node).add(position_ras_mm, spec, name)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What an insertion made: nodes of the scene, and the record of each nodule."""
+
+    volume: slicer.vtkMRMLScalarVolumeNode
+    segmentation: slicer.vtkMRMLSegmentationNode
+    table: slicer.vtkMRMLTableNode
+    insertions: list[Insertion] = field(default_factory=list)
+
+
+class ConsoleMixin:
+    """The part of the logic that waits for its result; only for scripts."""
+
+    def seedsFor(self, volume: slicer.vtkMRMLScalarVolumeNode) -> Seeds:
+        """Return a new, empty list of seeds for a volume."""
+        return Seeds(makeSeedList(volume.GetScene(), volume))
+
+    def insertNow(
+        self,
+        volume: slicer.vtkMRMLScalarVolumeNode,
+        seeds: Seeds,
+        *,
+        synthesizer: str = "mcgan",
+        weights: str = "",
+        device: str = "auto",
+    ) -> Result:
+        """Insert a nodule at each seed into a copy of the volume, and wait for it.
+
+        Called again with the same volume, it makes another copy.
+
+        Raises:
+            LungSynthError: If nothing could be inserted; the scene is as it was then.
+        """
+        case = ScriptCase(
+            inputVolume=volume,
+            seeds=seeds.node,
+            synthesizer=synthesizer,
+            weights=weights,
+            device=device,
+        )
+        done: list[list[Step]] = []
+        failed: list[str] = []
+        self.insert(case, onDone=done.append, onError=failed.append)
+        while not done and not failed:
+            slicer.app.processEvents()
+            time.sleep(0.002)
+        if failed:
+            raise LungSynthError(failed[0])
+        return Result(
+            case.outputVolume,
+            case.segmentation,
+            case.table,
+            [step.insertion for step in done[0]],
+        )

@@ -1,0 +1,217 @@
+"""The section Insert: Insert, Cancel, Undo, Redo, before and after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import qt
+import slicer
+
+from lungsynth.core.errors import LungSynthError
+from NoduleSynthLib.Layers import showLayers
+from NoduleSynthLib.Logic import NoduleSynthLogic
+from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode
+
+if TYPE_CHECKING:
+    from lungsynth.core.insertion import Insertion
+    from lungsynth_slicer.history import Step
+
+MOST_RESULTS = 6
+"""Nodules whose measurements are listed in the panel; the table has all."""
+
+
+class InsertPanel:
+    """Runs insertions and shows how they go.
+
+    Args:
+        ui: The widgets of the .ui file.
+        logic: Does the work.
+        onStart: Called before an insertion starts.
+        onChanged: Called when the panel should be brought up to date.
+    """
+
+    def __init__(
+        self,
+        ui: Any,  # noqa: ANN401 - a namespace of widgets
+        logic: NoduleSynthLogic,
+        *,
+        onStart: Callable[[], None],
+        onChanged: Callable[[], None],
+    ) -> None:
+        self.ui = ui
+        self.logic = logic
+        self.onStart = onStart
+        self.onChanged = onChanged
+        self.p: NoduleSynthParameterNode | None = None
+        self.previewShown = False
+        self._progress = (0, 0, "")
+        self._started = 0.0
+        self._firstDone = 0.0
+        self._clock = qt.QTimer()
+        self._clock.setInterval(250)
+        self._clock.timeout.connect(self._tick)
+        ui.insertButton.clicked.connect(lambda *_: self.insert())
+        ui.cancelButton.clicked.connect(lambda *_: self.logic.cancel())
+        ui.undoButton.clicked.connect(lambda *_: self._step(self.logic.undo, "taken out"))
+        ui.redoButton.clicked.connect(lambda *_: self._step(self.logic.redo, "put back"))
+        ui.toggleButton.clicked.connect(lambda *_: self.flip())
+
+    def say(self, message: str) -> None:
+        """Show one line under the buttons."""
+        self.ui.statusLabel.text = message
+        self.ui.statusLabel.setVisible(bool(message))
+
+    def stop(self) -> None:
+        """Stop the clock; the panel goes."""
+        self._clock.stop()
+
+    # --- running -------------------------------------------------------------------------------
+
+    def insert(self) -> None:
+        """Insert a nodule at each new seed."""
+        if self.p is None:
+            return
+        self.onStart()
+        self._started = time.monotonic()
+        self._firstDone = 0.0
+        self._progress = (0, 0, "starting")
+        self.logic.insert(
+            self.p, onDone=self._done, onError=self._failed, onProgress=self._progressed
+        )
+        if self.logic.running:
+            self._clock.start()
+        self._tick()
+        self.onChanged()
+
+    def _progressed(self, done: int, total: int, words: str) -> None:
+        if words == "inserting" and not self._firstDone:
+            self._firstDone = time.monotonic()
+        self._progress = (done, total, words)
+        self._tick()
+
+    def _tick(self) -> None:
+        """Show how far it is."""
+        if not self.logic.running:
+            return
+        done, total, words = self._progress
+        bar = self.ui.progressBar
+        bar.maximum = total
+        bar.value = done
+        bar.setVisible(True)
+        elapsed = time.monotonic() - self._started
+        parts = [f"{done} of {total}" if words == "inserting" else words.capitalize()]
+        parts.append(f"{elapsed:.0f} s elapsed")
+        if words == "inserting" and 0 < done < total:
+            left = (time.monotonic() - self._firstDone) / done * (total - done)
+            parts.append(f"about {max(left, 1):.0f} s left")
+        self.say(" · ".join(parts))
+
+    def _ended(self, message: str) -> None:
+        self._clock.stop()
+        self.ui.progressBar.setVisible(False)
+        self.say(message)
+        self.onChanged()
+
+    def _failed(self, message: str) -> None:
+        self._ended(message)
+
+    def _done(self, steps: Sequence[Step]) -> None:
+        count = "1 nodule" if len(steps) == 1 else f"{len(steps)} nodules"
+        self._ended(f"{count} inserted in {time.monotonic() - self._started:.1f} s.")
+        self._list([step.insertion for step in steps])
+        if self.p is not None:
+            self.p.afterPercent = 100
+        self.showLayers()
+
+    def _list(self, insertions: Sequence[Insertion]) -> None:
+        lines = [_inWords(insertion) for insertion in insertions[:MOST_RESULTS]]
+        if len(insertions) > MOST_RESULTS:
+            lines.append(f"... and {len(insertions) - MOST_RESULTS} more in the table")
+        self.ui.resultLabel.text = "\n".join(lines)
+        self.ui.resultLabel.setVisible(bool(lines))
+
+    def _step(self, action: Callable[[Any], Step], words: str) -> None:
+        try:
+            step = action(self.p)
+        except LungSynthError as error:
+            self.say(str(error))
+        else:
+            self._list([])
+            self.say(f"{step.insertion.seed.name or 'The nodule'} was {words}.")
+        self.onChanged()
+
+    # --- before and after ----------------------------------------------------------------------
+
+    def flip(self) -> None:
+        """Show the CT where the output is shown, and the other way round."""
+        if self.p is not None:
+            self.p.afterPercent = 0 if self.p.afterPercent >= 50 else 100
+
+    def showLayers(self, preview: slicer.vtkMRMLScalarVolumeNode | None = None) -> None:
+        """Show the CT with the output in front, or with a preview in front of both."""
+        p = self.p
+        if p is None or p.inputVolume is None:
+            return
+        scene = p.inputVolume.GetScene()
+        opacity = p.afterPercent / 100
+        if preview is not None:
+            behind = p.outputVolume if p.outputVolume is not None else p.inputVolume
+            showLayers(scene, behind, preview, opacity)
+        elif p.outputVolume is not None:
+            showLayers(scene, p.inputVolume, p.outputVolume, opacity)
+        elif self.previewShown:
+            showLayers(scene, p.inputVolume, None, opacity)
+        self.previewShown = preview is not None
+
+    # --- what can be done ----------------------------------------------------------------------
+
+    def check(self, missing: str, newSeeds: int) -> None:
+        """Enable the buttons; a disabled one says why.
+
+        Args:
+            missing: What keeps Insert from working; empty if nothing does.
+            newSeeds: How many nodules Insert would make.
+        """
+        ui, running = self.ui, self.logic.running
+        ui.insertButton.text = f"Insert {newSeeds} nodules" if newSeeds > 1 else "Insert nodule"
+        ui.insertButton.enabled = not running and not missing
+        ui.insertButton.toolTip = (
+            "An insertion is running." if running else missing or "Put the nodules into the output."
+        )
+        ui.cancelButton.enabled = running
+        ui.cancelButton.toolTip = (
+            "Stop; the scene stays as it was before." if running else "Nothing is running."
+        )
+        history = self.logic.history(self.p) if self.p is not None else None
+        for button, possible, words in (
+            (ui.undoButton, bool(history and history.canUndo), "undo"),
+            (ui.redoButton, bool(history and history.canRedo), "redo"),
+        ):
+            button.enabled = possible and not running
+            button.toolTip = (
+                "An insertion is running."
+                if running
+                else {"undo": "Take the last nodule out again.", "redo": "Put it back."}[words]
+                if possible
+                else f"Nothing to {words}."
+            )
+        comparable = self.p is not None and (self.p.outputVolume is not None or self.previewShown)
+        for widget, tip in (
+            (ui.compareSlider, "Fade between the CT (left) and the output (right)."),
+            (ui.toggleButton, "Flip between the CT and the output."),
+        ):
+            widget.enabled = comparable
+            widget.toolTip = tip if comparable else "Insert a nodule first."
+
+
+def _inWords(insertion: Insertion) -> str:
+    measured, spec = insertion.measured, insertion.spec
+    words = (
+        f"{insertion.seed.name}: {measured.diameter_mm:.1f} mm of {spec.diameter_mm:g} asked, "
+        f"{measured.mean_hu:.0f} HU"
+    )
+    if not insertion.within_tolerance:
+        words += ", not within tolerance"
+    return f"{words}; {insertion.note}" if insertion.note else words

@@ -1,0 +1,119 @@
+"""The nodes that come out of an insertion, and how they belong together.
+
+An output volume names its CT, its seeds, its segmentation and its table by node references, so
+that a loaded scene, or another CT chosen in the panel, finds them again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import slicer
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+INPUT, SEEDS = "NoduleSynth.Input", "NoduleSynth.Seeds"
+SEGMENTATION, TABLE = "NoduleSynth.Segmentation", "NoduleSynth.Table"
+SEED_LABELS = "N-%d"
+
+
+class Case(Protocol):
+    """The nodes and settings that the logic works on: the parameter node, or a script's values."""
+
+    inputVolume: slicer.vtkMRMLScalarVolumeNode | None
+    outputVolume: slicer.vtkMRMLScalarVolumeNode | None
+    seeds: slicer.vtkMRMLMarkupsFiducialNode | None
+    segmentation: slicer.vtkMRMLSegmentationNode | None
+    table: slicer.vtkMRMLTableNode | None
+    synthesizer: str
+    device: str
+    weights: str
+
+
+def makeSeedList(
+    scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLScalarVolumeNode | None
+) -> slicer.vtkMRMLMarkupsFiducialNode:
+    """Add an empty list of seeds for a volume."""
+    name = f"{volume.GetName()} seeds" if volume is not None else "Seeds"
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(name))
+    node.SetControlPointLabelFormat(SEED_LABELS)
+    node.CreateDefaultDisplayNodes()
+    if volume is not None:
+        node.SetNodeReferenceID(INPUT, volume.GetID())
+    return node
+
+
+def makeSegmentation(
+    output: slicer.vtkMRMLScalarVolumeNode,
+) -> slicer.vtkMRMLSegmentationNode:
+    """Add an empty segmentation on the grid of the output."""
+    scene = output.GetScene()
+    node = scene.AddNewNodeByClass(
+        "vtkMRMLSegmentationNode", scene.GenerateUniqueName(f"{output.GetName()} masks")
+    )
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(output)
+    return node
+
+
+def makeTable(output: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLTableNode:
+    """Add an empty table for asked and measured."""
+    scene = output.GetScene()
+    return scene.AddNewNodeByClass(
+        "vtkMRMLTableNode", scene.GenerateUniqueName(f"{output.GetName()} table")
+    )
+
+
+def outputsOf(
+    volume: slicer.vtkMRMLScalarVolumeNode,
+) -> Iterator[slicer.vtkMRMLScalarVolumeNode]:
+    """Yield the outputs that were made from a volume, the oldest first."""
+    scene = volume.GetScene()
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")):
+        node = scene.GetNthNodeByClass(n, "vtkMRMLScalarVolumeNode")
+        if node.GetNodeReferenceID(INPUT) == volume.GetID():
+            yield node
+
+
+def seedListOf(
+    volume: slicer.vtkMRMLScalarVolumeNode,
+) -> slicer.vtkMRMLMarkupsFiducialNode | None:
+    """Return the list of seeds that was made last for a volume."""
+    scene = volume.GetScene()
+    found = None
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLMarkupsFiducialNode")):
+        node = scene.GetNthNodeByClass(n, "vtkMRMLMarkupsFiducialNode")
+        if node.GetNodeReferenceID(INPUT) == volume.GetID():
+            found = node
+    return found
+
+
+def link(p: Case) -> None:
+    """Note on the output which nodes belong to it."""
+    output = p.outputVolume
+    for role, node in (
+        (INPUT, p.inputVolume),
+        (SEEDS, p.seeds),
+        (SEGMENTATION, p.segmentation),
+        (TABLE, p.table),
+    ):
+        output.SetNodeReferenceID(role, node.GetID() if node is not None else None)
+
+
+def chooseOutput(p: Case, output: slicer.vtkMRMLScalarVolumeNode | None) -> None:
+    """Take an output, with what belongs to it, as where the next nodules go."""
+    p.outputVolume = output
+    p.segmentation = output.GetNodeReference(SEGMENTATION) if output is not None else None
+    p.table = output.GetNodeReference(TABLE) if output is not None else None
+    seeds = output.GetNodeReference(SEEDS) if output is not None else None
+    if seeds is not None:
+        p.seeds = seeds
+
+
+def isOutputOf(
+    output: slicer.vtkMRMLScalarVolumeNode, volume: slicer.vtkMRMLScalarVolumeNode
+) -> bool:
+    """Return whether a volume was made here from another."""
+    return bool(output.GetNodeReferenceID(INPUT) == volume.GetID())

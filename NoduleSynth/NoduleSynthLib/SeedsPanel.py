@@ -1,0 +1,232 @@
+"""The sections Seeds and Nodule: placing, proposing, editing and removing seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import slicer
+
+from lungsynth.core.errors import LungSynthError
+from lungsynth.core.nodule import NoduleSpec
+from lungsynth_slicer.seeds import SeedList, SeedPoint
+from NoduleSynthLib.Layers import jumpTo
+from NoduleSynthLib.Logic import NoduleSynthLogic, drawLatentSeed
+from NoduleSynthLib.Outputs import makeSeedList
+from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode, showSpec, specOf
+from NoduleSynthLib.SeedTable import SeedTable
+
+PLACE, VIEW = slicer.vtkMRMLInteractionNode.Place, slicer.vtkMRMLInteractionNode.ViewTransform
+
+
+class SeedsPanel:
+    """What the user does to seeds; the points themselves live in the markups node.
+
+    Args:
+        ui: The widgets of the .ui file.
+        logic: For proposals and checks.
+        onChanged: Called when the panel should be brought up to date.
+        onMessage: Called with one line for the user.
+    """
+
+    def __init__(
+        self,
+        ui: Any,  # noqa: ANN401 - a namespace of widgets
+        logic: NoduleSynthLogic,
+        *,
+        onChanged: Callable[[], None],
+        onMessage: Callable[[str], None],
+    ) -> None:
+        self.ui = ui
+        self.logic = logic
+        self.onChanged = onChanged
+        self.onMessage = onMessage
+        self.p: NoduleSynthParameterNode | None = None
+        self.selectedId: str | None = None
+        self.proposing = False
+        self._selectedSpec: NoduleSpec | None = None  # of the selected seed, when shown
+        self._shownSpec: NoduleSpec | None = None  # what the section Nodule showed then
+        self._showing = False
+        self.table = SeedTable(
+            ui.seedsTable,
+            onSelect=self.select,
+            onEdit=self.edit,
+            onRename=self._rename,
+            onRefused=onMessage,
+        )
+        ui.placeButton.toggled.connect(self._place)
+        ui.proposeButton.clicked.connect(lambda *_: self.propose())
+        ui.removeSeedButton.clicked.connect(lambda *_: self.removeSelected())
+        ui.drawAnotherButton.clicked.connect(lambda *_: self.drawAnother())
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def points(self) -> list[SeedPoint]:
+        """Return the seeds of the chosen list."""
+        if self.p is None or self.p.seeds is None:
+            return []
+        return SeedList(self.p.seeds).points()
+
+    def selected(self) -> SeedPoint | None:
+        """Return the selected seed, if it is still to be inserted."""
+        for point in self.points():
+            if point.id == self.selectedId and point.state == "new":
+                return point
+        return None
+
+    # --- placing -------------------------------------------------------------------------------
+
+    def _place(self, wanted: bool) -> None:
+        """Start or stop placing points by clicks in the views."""
+        interaction = interactionNode()
+        if self.p is None or interaction is None or wanted == self.placing():
+            return
+        if not wanted:
+            interaction.SetCurrentInteractionMode(VIEW)
+            return
+        if self.p.seeds is None:
+            self.p.seeds = makeSeedList(slicer.mrmlScene, self.p.inputVolume)
+        selection = slicer.mrmlScene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+        selection.SetReferenceActivePlaceNodeClassName(self.p.seeds.GetClassName())
+        selection.SetActivePlaceNodeID(self.p.seeds.GetID())
+        interaction.SetPlaceModePersistence(1)
+        interaction.SetCurrentInteractionMode(PLACE)
+
+    def placing(self) -> bool:
+        """Return whether a click in a view places a seed of this list."""
+        interaction = interactionNode()
+        selection = slicer.mrmlScene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+        return bool(
+            self.p is not None
+            and self.p.seeds is not None
+            and interaction is not None
+            and interaction.GetCurrentInteractionMode() == PLACE
+            and selection.GetActivePlaceNodeID() == self.p.seeds.GetID()
+        )
+
+    def stopPlacing(self) -> None:
+        """Make clicks in the views do what they usually do."""
+        if self.placing():
+            interactionNode().SetCurrentInteractionMode(VIEW)
+
+    def specifyNew(self) -> None:
+        """Give points that carry no spec yet the one the panel shows, and select the newest."""
+        if self.p is None or self.p.seeds is None:
+            return
+        seeds = SeedList(self.p.seeds)
+        for point in seeds.points():
+            if not point.specified:
+                latent = drawLatentSeed(point.id, self.p.randomSeed)
+                seeds.setSpec(point.id, replace(specOf(self.p), latent_seed=latent))
+                self.selectedId = point.id
+
+    # --- editing -------------------------------------------------------------------------------
+
+    def select(self, pointId: str) -> None:
+        """Show a seed: its row, its place in the views, its nodule in the panel."""
+        self.selectedId = pointId
+        for point in self.points():
+            if point.id == pointId:
+                jumpTo(slicer.mrmlScene, point.position_ras_mm)
+        self.onChanged()
+
+    def edit(self, pointId: str, changes: Mapping[str, Any]) -> None:
+        """Change what a seed is to become.
+
+        Raises:
+            LungSynthError: If a value is not allowed.
+        """
+        seeds = SeedList(self.p.seeds)
+        seeds.setSpec(pointId, replace(seeds.point(pointId).spec, **changes))
+        self.onChanged()
+
+    def _rename(self, pointId: str, name: str) -> None:
+        if name:
+            SeedList(self.p.seeds).setLabel(pointId, name)
+        self.onChanged()
+
+    def removeSelected(self) -> None:
+        """Remove the selected seed; one whose nodule is in the output stays."""
+        point = self.selected()
+        if point is not None:
+            SeedList(self.p.seeds).remove(point.id)
+            self.selectedId = None
+            self.onChanged()
+
+    def drawAnother(self) -> None:
+        """Take the next latent seed: another nodule of the same size and kind."""
+        self.p.latentSeed = (self.p.latentSeed + 1) % 2**31
+
+    def parameterChanged(self) -> None:
+        """Pass on what the user changed in the section Nodule to the selected seed."""
+        if self.p is None or self._showing:
+            return
+        spec, shown = specOf(self.p), self._shownSpec
+        self._shownSpec = spec
+        point = self.selected()
+        if point is None or shown is None or spec == shown:
+            return
+        changed = {
+            f.name: getattr(spec, f.name)
+            for f in fields(spec)
+            if getattr(spec, f.name) != getattr(shown, f.name)
+        }
+        self._selectedSpec = replace(point.spec, **changed)
+        SeedList(self.p.seeds).setSpec(point.id, self._selectedSpec)
+
+    def showSelected(self) -> None:
+        """Show the selected seed's nodule in the section Nodule, if it became another."""
+        point = self.selected()
+        self.ui.noduleForLabel.text = (
+            f"{point.label}, and the next seed that you place:"
+            if point is not None
+            else "For the next seed that you place:"
+        )
+        spec = point.spec if point is not None else None
+        if spec == self._selectedSpec:
+            return
+        self._selectedSpec = spec
+        if spec is not None:
+            self._showing = True
+            try:
+                showSpec(self.p, spec)
+            finally:
+                self._showing = False
+        self._shownSpec = specOf(self.p)
+
+    # --- proposing -----------------------------------------------------------------------------
+
+    def propose(self) -> None:
+        """Add seeds in the lungs."""
+        self.proposing = True
+        self.onMessage("Looking for places in the lungs ...")
+        self.onChanged()
+
+        def done(ids: list[str]) -> None:
+            self.proposing = False
+            self.onMessage(f"{len(ids)} seeds proposed.")
+            self.select(ids[0])
+
+        def failed(message: str) -> None:
+            self.proposing = False
+            self.onMessage(message)
+            self.onChanged()
+
+        try:
+            self.logic.propose(
+                self.p,
+                self.p.proposeCount,
+                self.p.proposeSite,
+                specOf(self.p),
+                randomSeed=self.p.randomSeed,
+                onDone=done,
+                onError=failed,
+            )
+        except LungSynthError as error:
+            failed(str(error))
+
+
+def interactionNode() -> slicer.vtkMRMLInteractionNode | None:
+    """Return the node that says what a click in a view does."""
+    return slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")

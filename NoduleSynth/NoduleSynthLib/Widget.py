@@ -1,0 +1,421 @@
+"""The panel: its life, its parameter node, and what can be done now."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+
+from lungsynth.core.errors import LungSynthError
+from lungsynth_slicer.seeds import SeedList, SeedPoint
+from lungsynth_slicer.volumes import volumeFromNode
+from NoduleSynthLib.FineTune import FineTunePanel
+from NoduleSynthLib.InsertPanel import InsertPanel
+from NoduleSynthLib.LivePreview import LivePreview
+from NoduleSynthLib.Logic import NoduleSynthLogic, renew
+from NoduleSynthLib.Outputs import chooseOutput, isOutputOf, outputsOf, seedListOf
+from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode
+from NoduleSynthLib.SeedsPanel import SeedsPanel, interactionNode
+from NoduleSynthLib.Spheres import Spheres
+
+UI_FILE = "UI/NoduleSynth.ui"
+OWN_PACKAGES = ("NoduleSynthLib", "lungsynth_slicer")
+STOPPED = ("stopped", "cancelled")
+
+
+class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Wires widgets, logic and scene; what each part does is in its own file."""
+
+    def __init__(self, parent: Any = None) -> None:  # noqa: ANN401 - a qMRMLWidget
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: NoduleSynthLogic | None = None
+        self.p: NoduleSynthParameterNode | None = None
+        self._guiTag: Any = None
+        self._seedsNode: Any = None
+        self._entered = False
+        self._inputId: str | None = None
+        self._outputId: str | None = None
+        self._afterPercent = 100
+
+    # --- life ----------------------------------------------------------------------------------
+
+    def setup(self) -> None:
+        """Make the panel."""
+        ScriptedLoadableModuleWidget.setup(self)
+        panel = slicer.util.loadUI(self.resourcePath(UI_FILE))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        self.logic = NoduleSynthLogic()
+        self.spheres = Spheres()
+        self._refreshTimer = qt.QTimer()
+        self._refreshTimer.setSingleShot(True)
+        self._refreshTimer.timeout.connect(self.refresh)
+        self.insertPanel = InsertPanel(
+            self.ui, self.logic, onStart=self._hidePreview, onChanged=self.refreshSoon
+        )
+        self.seedsPanel = SeedsPanel(
+            self.ui, self.logic, onChanged=self.refreshSoon, onMessage=self.insertPanel.say
+        )
+        self.preview = LivePreview(
+            self.logic, onShown=self._showPreview, onError=self._previewFailed
+        )
+        self.fineTune = FineTunePanel(self.ui, self)
+        self.fineTune.setup()
+        self.logic.session.onInfo = self.insertPanel.say
+        self.ui.weightsPathLineEdit.currentPathChanged.connect(self._weightsChanged)
+        self.ui.releaseButton.clicked.connect(lambda *_: self.release())
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.onSomethingChanged)
+        self._observeInteraction()
+        self.initializeParameterNode()
+
+    def enter(self) -> None:
+        """Come back to the module."""
+        self._entered = True
+        self._observeInteraction()
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        """Leave for another module; a running insertion goes on."""
+        self._entered = False
+        self.seedsPanel.stopPlacing()
+        self._hidePreview()
+        self.spheres.hide()
+
+    def cleanup(self) -> None:
+        """Let go of everything: Slicer ends, or the module is loaded anew."""
+        self._refreshTimer.stop()
+        self.insertPanel.stop()
+        self.seedsPanel.stopPlacing()
+        self.fineTune.cleanup()
+        self.preview.reset()
+        self.spheres.hide()
+        self.setParameterNode(None)
+        self.logic.cleanup()
+        self.removeObservers()
+
+    def onReload(self) -> None:
+        """Load the module's own packages anew, not only its first file."""
+        for name in list(sys.modules):
+            if name.partition(".")[0] in OWN_PACKAGES:
+                del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    # --- scene ---------------------------------------------------------------------------------
+
+    def onSceneStartClose(self, _caller: Any, _event: Any) -> None:  # noqa: ANN401
+        """Stop what works on nodes that are about to go."""
+        self.logic.cancel("The scene was closed; the insertion was stopped.")
+        self.preview.reset()
+        self.spheres.hide()
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, _caller: Any, _event: Any) -> None:  # noqa: ANN401
+        """Start anew with an empty scene."""
+        if self._entered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, _caller: Any, _event: Any) -> None:  # noqa: ANN401
+        """Take over the settings that a loaded scene brings."""
+        if self._entered:
+            self.initializeParameterNode()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAboutToBeRemoved(self, _caller: Any, _event: Any, node: Any) -> None:  # noqa: ANN401
+        """Stop a run whose input or output goes."""
+        if self.p is None or node is None:
+            return
+        if node is self.preview.node:
+            self.preview.hide()
+        for role, name in (("inputVolume", "CT"), ("outputVolume", "output")):
+            if node is getattr(self.p, role):
+                self._hidePreview()
+                self.logic.cancel(
+                    f"The {name} was removed from the scene; the insertion was stopped."
+                )
+                if role == "outputVolume":
+                    self.logic.forget(node.GetID())
+
+    def onSomethingChanged(self, _caller: Any = None, _event: Any = None) -> None:  # noqa: ANN401
+        """Bring the panel up to date once Qt gets to it."""
+        self.refreshSoon()
+
+    def _observeInteraction(self) -> None:
+        """Follow what a click in a view does; the node is another after a scene is closed."""
+        node = interactionNode()
+        changed = slicer.vtkMRMLInteractionNode.InteractionModeChangedEvent
+        if node is not None and not self.hasObserver(node, changed, self.onSomethingChanged):
+            self.addObserver(node, changed, self.onSomethingChanged)
+
+    # --- parameter node ------------------------------------------------------------------------
+
+    def initializeParameterNode(self) -> None:
+        """Take the scene's settings, and the first volume if none is chosen yet."""
+        self.setParameterNode(self.logic.getParameterNode())
+        if self.p.inputVolume is None:
+            volume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            if volume is not None and not volume.GetHideFromEditors():
+                self.p.inputVolume = volume
+
+    def setParameterNode(self, p: NoduleSynthParameterNode | None) -> None:
+        """Show and follow these settings."""
+        if self.p is not None:
+            self.p.disconnectGui(self._guiTag)
+            self.removeObserver(
+                self.p.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameters
+            )
+        self.p = self.insertPanel.p = self.seedsPanel.p = p
+        self.seedsPanel.selectedId = None
+        self._observeSeeds(None)
+        if p is None:
+            return
+        self._inputId, self._outputId = _idOf(p.inputVolume), _idOf(p.outputVolume)
+        self._afterPercent = p.afterPercent
+        self._guiTag = p.connectGui(self.ui)
+        self.ui.weightsPathLineEdit.currentPath = p.weights
+        self.addObserver(p.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameters)
+        self.refreshSoon()
+
+    def onParameters(self, _caller: Any = None, _event: Any = None) -> None:  # noqa: ANN401
+        """Follow a change of the settings, by a widget or by a script."""
+        if self.p is None:
+            return
+        self._followInput()
+        self._followOutput()
+        self._observeSeeds(self.p.seeds)
+        self.seedsPanel.parameterChanged()
+        if self.p.afterPercent != self._afterPercent:
+            self._afterPercent = self.p.afterPercent
+            self.insertPanel.showLayers(self.preview.node)
+        self.refreshSoon()
+
+    def _followInput(self) -> None:
+        """Go to the outputs and seeds of a CT that was chosen."""
+        volume = self.p.inputVolume
+        if _idOf(volume) == self._inputId:
+            return
+        self._inputId = _idOf(volume)
+        if volume is None:
+            return
+        self._hidePreview()
+        made = list(outputsOf(volume))
+        self._outputId = _idOf(made[-1]) if made else None
+        if made or (self.p.outputVolume and not isOutputOf(self.p.outputVolume, volume)):
+            chooseOutput(self.p, made[-1] if made else None)
+        if not made:
+            self.p.seeds = seedListOf(volume)
+
+    def _followOutput(self) -> None:
+        """Go to the segmentation and table of an output that was chosen, or forget them."""
+        output = self.p.outputVolume
+        if _idOf(output) == self._outputId or self.logic.running:
+            return
+        self._outputId = _idOf(output)
+        self._hidePreview()
+        chooseOutput(self.p, output)
+        if output is None and self.p.seeds is not None:
+            renew(SeedList(self.p.seeds))
+
+    def _weightsChanged(self, path: str) -> None:
+        if self.p is not None and path != self.p.weights:
+            self.p.weights = path
+
+    def useWeights(self, path: str) -> None:
+        """Insert with these weights from now on."""
+        self.p.synthesizer = "mcgan"
+        self.ui.weightsPathLineEdit.currentPath = str(path)
+
+    # --- seeds ---------------------------------------------------------------------------------
+
+    def _observeSeeds(self, node: Any) -> None:  # noqa: ANN401 - a markups node or None
+        if node is self._seedsNode:
+            return
+        markups = slicer.vtkMRMLMarkupsNode
+        events = {
+            markups.PointPositionDefinedEvent: self.onPointPlaced,
+            markups.PointModifiedEvent: self.onSomethingChanged,
+            markups.PointAddedEvent: self.onSomethingChanged,
+            markups.PointRemovedEvent: self.onSomethingChanged,
+            vtk.vtkCommand.ModifiedEvent: self.onSomethingChanged,
+        }
+        for event, method in events.items():
+            if self._seedsNode is not None:
+                self.removeObserver(self._seedsNode, event, method)
+            if node is not None:
+                self.addObserver(node, event, method)
+        self._seedsNode = node
+
+    def onPointPlaced(self, _caller: Any = None, _event: Any = None) -> None:  # noqa: ANN401
+        """Give a new point the nodule that the panel shows."""
+        self.seedsPanel.specifyNew()
+        self.refreshSoon()
+
+    # --- up to date ----------------------------------------------------------------------------
+
+    def refreshSoon(self) -> None:
+        """Bring the panel up to date once Qt gets to it; many changes, one refresh."""
+        if not self._refreshTimer.isActive():
+            self._refreshTimer.start(0)
+
+    def refresh(self) -> None:
+        """Show what the scene holds and what can be done with it."""
+        if self.p is None:
+            return
+        self._observeSeeds(self.p.seeds)
+        self.seedsPanel.specifyNew()
+        problem, problems = "", {}
+        try:
+            if self.p.inputVolume is not None:
+                volumeFromNode(self.p.inputVolume)
+            problems = self.logic.problems(self.p)
+        except LungSynthError as error:
+            problem = str(error)
+        points = self.seedsPanel.points()
+        if self.seedsPanel.selected() is None and self.seedsPanel.selectedId not in {
+            point.id for point in points
+        }:
+            self.seedsPanel.selectedId = None
+        self.seedsPanel.table.show(
+            points,
+            problems,
+            selected=self.seedsPanel.selectedId,
+            readOnly=self.logic.running,
+        )
+        self.seedsPanel.showSelected()
+        self._showWarnings(points, problems)
+        if self._entered and self.p.showSpheres:
+            self.spheres.show(slicer.mrmlScene, points, set(problems))
+        else:
+            self.spheres.hide()
+        self._updatePreview(problem, problems)
+        self._check(problem, points, problems)
+
+    def _showWarnings(self, points: list[SeedPoint], problems: dict[str, str]) -> None:
+        lines = [problems[point.id] for point in points if point.id in problems]
+        if len(lines) > 3:
+            lines = [*lines[:3], f"... and {len(lines) - 3} more"]
+        self.ui.seedsWarningLabel.text = "\n".join(lines)
+        self.ui.seedsWarningLabel.setVisible(bool(lines))
+
+    def _check(self, problem: str, points: list[SeedPoint], problems: dict[str, str]) -> None:
+        """Enable what can be done; what can't says why."""
+        ui, p, running = self.ui, self.p, self.logic.running
+        new = [point for point in points if point.state == "new"]
+        missing = ""
+        if p.inputVolume is None:
+            missing = "Choose a CT volume first."
+        elif problem:
+            missing = problem
+        elif p.outputVolume is not None and not isOutputOf(p.outputVolume, p.inputVolume):
+            missing = "The output was not made from this CT; choose None to make a new one."
+        elif not new:
+            missing = "Place a seed first."
+        elif problems:
+            missing = next(iter(problems.values()))
+        self.insertPanel.check(missing, len(new))
+        ui.inputInfoLabel.text = problem or _inWords(p.inputVolume)
+        ui.inputInfoLabel.setVisible(True)
+        noVolume = "" if p.inputVolume is not None and not problem else missing
+        busy = "An insertion is running." if running else ""
+        searching = "Looking for places." if self.seedsPanel.proposing else ""
+        selected = self.seedsPanel.selected()
+        for button, why, tip in (
+            (
+                ui.placeButton,
+                noVolume or busy,
+                "Click in a slice view for each nodule. Press "
+                "again, or right-click in the view, to stop.",
+            ),
+            (ui.proposeButton, noVolume or busy or searching, "Add seeds in the lungs."),
+            (
+                ui.removeSeedButton,
+                busy or ("" if selected else "Select a new seed in the table."),
+                "Remove the selected seed.",
+            ),
+            (
+                ui.releaseButton,
+                busy or ("" if self.logic.session.worker.running else "Nothing is loaded."),
+                "End the process that holds the volume and the network; it "
+                "starts again when it is needed.",
+            ),
+        ):
+            button.enabled = not why
+            button.toolTip = why or tip
+        if ui.placeButton.checked != self.seedsPanel.placing():
+            ui.placeButton.checked = self.seedsPanel.placing()
+        if self.logic.session.device:
+            ui.deviceLabel.text = self.logic.session.device
+
+    # --- preview -------------------------------------------------------------------------------
+
+    def _updatePreview(self, problem: str, problems: dict[str, str]) -> None:
+        """Ask for the nodule of the selected seed, or take the preview away."""
+        point = self.seedsPanel.selected()
+        wanted = (
+            self._entered
+            and self.p.livePreview
+            and self.p.inputVolume is not None
+            and point is not None
+            and point.specified
+            and not problem
+            and point.id not in problems
+            and not self.logic.running
+        )
+        if not wanted:
+            self._hidePreview()
+        else:
+            self.preview.request(self.p, point.seed)
+
+    def _showPreview(self) -> None:
+        self.ui.previewLabel.setVisible(False)
+        self.insertPanel.showLayers(self.preview.node)
+        self._refreshButtonsAfterPreview()
+
+    def _refreshButtonsAfterPreview(self) -> None:
+        self.ui.compareSlider.enabled = self.ui.toggleButton.enabled = True
+        if self.logic.session.device:
+            self.ui.deviceLabel.text = self.logic.session.device
+
+    def _hidePreview(self) -> None:
+        shown = self.preview.node is not None
+        self.preview.hide()
+        if shown:
+            self.insertPanel.showLayers()
+
+    def _previewFailed(self, message: str) -> None:
+        if message not in STOPPED:
+            self.ui.previewLabel.text = f"No preview: {message}"
+            self.ui.previewLabel.setVisible(True)
+
+    def release(self) -> None:
+        """End the worker; it starts again when it is needed."""
+        self._hidePreview()
+        self.logic.session.stop()
+        self.p.livePreview = False
+        self.insertPanel.say("Memory is free again.")
+        self.refreshSoon()
+
+
+def _idOf(node: Any) -> str | None:  # noqa: ANN401 - a MRML node or None
+    return node.GetID() if node is not None else None
+
+
+def _inWords(node: slicer.vtkMRMLScalarVolumeNode | None) -> str:
+    """Return size and spacing of a volume."""
+    if node is None:
+        return _("Choose a chest CT.")
+    size = " x ".join(str(n) for n in node.GetImageData().GetDimensions())
+    spacing = " x ".join(f"{x:.2f}" for x in node.GetSpacing())
+    return f"{size} voxels of {spacing} mm"

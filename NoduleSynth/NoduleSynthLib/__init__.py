@@ -1,0 +1,18 @@
+"""Panel and logic of the NoduleSynth module.
+
+=============  ==================================================================================
+ParameterNode  what the panel shows and the scene saves
+Logic          insert, undo, redo, propose; without a panel
+Session        the worker, with a volume opened and a synthesizer loaded
+Outputs        the nodes that come out, and how they belong together
+Console        the same in a few lines of Python
+Widget         the panel: its life, its parameter node, what can be done now
+SeedsPanel     placing, proposing, editing and removing seeds
+SeedTable      the table of seeds
+InsertPanel    Insert, Cancel, Undo, Redo, before and after
+Spheres        the asked size around each seed
+LivePreview    one nodule in the slice views before it is inserted
+Layers         what the slice views show
+FineTune       training on the user's data
+=============  ==================================================================================
+"""
