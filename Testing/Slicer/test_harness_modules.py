@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,54 @@ def test_parameters_refuse_what_their_annotations_exclude(panel):
         panel.parameters.kind = "ground"
     with pytest.raises(TypeError, match="must be of type"):
         panel.parameters.count = 2.5
+
+
+def test_an_optional_node_is_kept_as_slicer_keeps_it(scene):
+    """Under "seeds.0" for a node and "seeds.1" for None, as its UnionSerializer does."""
+    import slicer
+
+    @slicer.parameterNodeWrapper.parameterNodeWrapper
+    class Parameters:
+        seeds: typing.Optional[slicer.vtkMRMLMarkupsFiducialNode]  # noqa: UP045 - all it knows
+
+    node = scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+    seeds = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+    parameters = Parameters(node)
+    assert parameters.seeds is None
+    assert node.GetParameter("seeds.1") == "True"
+
+    parameters.seeds = seeds
+    assert parameters.seeds is seeds
+    assert node.GetNodeReferenceID("seeds.0") == seeds.GetID()
+    assert not node.HasParameter("seeds.1")
+    parameters.seeds = None
+    assert Parameters(node).seeds is None
+
+
+def test_types_that_slicer_cannot_keep_are_refused(scene):
+    import slicer
+
+    wrap = slicer.parameterNodeWrapper.parameterNodeWrapper
+    for kind in (slicer.vtkMRMLTextNode | None, complex):
+        cls = type("Parameters", (), {"__annotations__": {"value": kind}})
+        with pytest.raises(NotImplementedError, match="Parameters"):
+            wrap(cls)
+
+
+def test_slicers_own_python_files_are_taken_where_they_exist(tmp_path):
+    """In a process of its own, as the files are imported once."""
+    (tmp_path / "slicer").mkdir()
+    (tmp_path / "slicer" / "i18n.py").write_text("def tr(text):\n    return 'own ' + text\n")
+    (tmp_path / "test_inner.py").write_text(
+        "def test_own(slicer_app):\n"
+        "    import slicer\n"
+        "    assert slicer.i18n.tr('text') == 'own text'\n"
+        "    assert 'slicer_python' in slicer.packaging.__file__\n"
+    )
+
+    run = run_pytest(tmp_path, SLICER_PYTHON_DIR=str(tmp_path))
+
+    assert run.returncode == 0, run.stdout
 
 
 def test_a_combo_wired_to_the_scene_lists_its_nodes_and_keeps_the_choice(panel, oblique_volume):
@@ -169,20 +218,23 @@ def test_clean(scene):
 """
 
 
-def test_what_a_test_leaves_behind_fails_it(tmp_path):
-    """In a process of its own, as these tests must fail."""
-    (tmp_path / "test_inner.py").write_text(INNER)
+def run_pytest(folder, **environment):
     command = [sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", "-rA"]
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
-
-    run = subprocess.run(
-        [*command, f"--rootdir={tmp_path}", str(tmp_path)],
-        env=environment,
+    return subprocess.run(
+        [*command, f"--rootdir={folder}", str(folder)],
+        env={**os.environ, "PYTHONPATH": str(HERE), **environment},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def test_what_a_test_leaves_behind_fails_it(tmp_path):
+    """In a process of its own, as these tests must fail."""
+    (tmp_path / "test_inner.py").write_text(INNER)
+
+    run = run_pytest(tmp_path)
 
     summary = run.stdout[run.stdout.index("short test summary") :]
     lines = [line for line in summary.splitlines() if line.startswith(("ERROR", "FAILED"))]

@@ -19,7 +19,7 @@ class HarnessSampleParameterNode:
     """One parameter of each kind."""
 
     inputVolume: vtkMRMLScalarVolumeNode
-    seeds: vtkMRMLMarkupsFiducialNode | None
+    seeds: vtkMRMLMarkupsFiducialNode
     diameterMm: Annotated[float, WithinRange(4, 30)] = 11.5
     count: Annotated[int, WithinRange(0, 9)] = 3
     kind: Annotated[str, Choice(["solid", "part-solid"])] = "part-solid"

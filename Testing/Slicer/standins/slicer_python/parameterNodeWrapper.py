@@ -110,10 +110,12 @@ class _Parameter:
         if typing.get_origin(annotation) is typing.Annotated:
             kind, *notes = typing.get_args(annotation)
         self.notes = notes
-        self.optional = False
-        if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        if isinstance(kind, types.UnionType):
+            msg = f"{owner.__name__}.{name}: Slicer knows Optional[...], not '{kind}'"
+            raise NotImplementedError(msg)
+        self.optional = typing.get_origin(kind) is typing.Union
+        if self.optional:
             inner = [part for part in typing.get_args(kind) if part is not type(None)]
-            self.optional = len(inner) < len(typing.get_args(kind))
             kind = inner[0] if len(inner) == 1 else kind
         self.kind = kind
         self.is_node = isinstance(kind, type) and issubclass(kind, slicer.vtkMRMLNode)
@@ -160,12 +162,26 @@ class _Parameter:
             if isinstance(note, Validator):
                 note.validate(value)
 
+    @property
+    def _node_name(self):
+        # Slicer keeps an Optional under the name of the alternative that it holds
+        return f"{self.name}.0" if self.optional else self.name
+
+    def is_in(self, node):
+        """Return whether the node holds a value."""
+        return node.HasParameter(self._node_name) or node.HasParameter(f"{self.name}.1")
+
     def write(self, node, value):
         """Write a value into the node."""
         self.check(value)
-        if self.is_node:
-            node.SetParameter(self.name, "")
-            node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
+        if self.optional:
+            node.UnsetParameter(self._node_name if value is None else f"{self.name}.1")
+        if self.optional and value is None:
+            node.RemoveNodeReferenceIDs(self._node_name)
+            node.SetParameter(f"{self.name}.1", "True")
+        elif self.is_node:
+            node.SetParameter(self._node_name, "")
+            node.SetNodeReferenceID(self._node_name, value.GetID() if value is not None else None)
         elif isinstance(value, enum.Enum):
             node.SetParameter(self.name, value.name)
         else:
@@ -173,10 +189,10 @@ class _Parameter:
 
     def read(self, node):
         """Return the value in the node, the default where there is none."""
-        if not node.HasParameter(self.name):
+        if not self.is_in(node):
             self.write(node, self.default)
         if self.is_node:
-            return node.GetNodeReference(self.name)
+            return node.GetNodeReference(self._node_name)
         text = node.GetParameter(self.name)
         if self.kind is bool:
             return text == "True"
@@ -221,7 +237,7 @@ class _Methods:
         self._next_gui = 0
         self._updating = False
         for parameter in self.allParameters.values():
-            if not parameterNode.HasParameter(parameter.name):
+            if not parameter.is_in(parameterNode):
                 parameter.write(parameterNode, parameter.default)
 
     def _parameter(self, name):
