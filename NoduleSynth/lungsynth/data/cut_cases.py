@@ -61,6 +61,9 @@ def cut_case(case: Case) -> CutCase:
     except (LungSynthError, OSError, MemoryError) as error:
         text = f"{case.name}: {error}" if case.name not in str(error) else str(error)
         return _nothing(Problem(case.name, Trouble.IMAGE, text, case.nodules))
+    except Exception as error:  # noqa: BLE001 - one file must not end the reading of a thousand
+        text = f"{case.name}: reading it failed: {type(error).__name__}: {error}"
+        return _nothing(Problem(case.name, Trouble.IMAGE, _one_line(text), case.nodules))
     problems = list(reading.problems)
     cubes, masks, rows = [], [], []
     earlier: list[NoduleRecord] = []
@@ -79,6 +82,10 @@ def cut_case(case: Case) -> CutCase:
     if not cubes:
         return _nothing(*problems)
     return CutCase(np.stack(cubes), np.stack(masks), rows, problems)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:400]
 
 
 def _nothing(*problems: Problem) -> CutCase:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 
 from lungsynth.core.volume import Volume
+from lungsynth.data.dicom_series import DICOM_ERRORS, dicom_tags
 from lungsynth.data.records import CaseError, Trouble
 from lungsynth.io.itk import LPS_TO_RAS
 
@@ -21,13 +23,13 @@ _OFF_GRID = 0.1
 
 def is_segmentation(path: Path) -> bool:
     """Return whether a file is a DICOM segmentation."""
-    header = _header(path, ["SOPClassUID"])
+    header = _tags(path, ["SOPClassUID"])
     return header is not None and header.get("SOPClassUID") == SEG_CLASS
 
 
 def referenced_series(path: Path) -> str:
     """Return the SeriesInstanceUID of the CT that a segmentation was drawn on; may be empty."""
-    header = _header(path, ["ReferencedSeriesSequence"])
+    header = _tags(path, ["ReferencedSeriesSequence"])
     series = header.get("ReferencedSeriesSequence") if header is not None else None
     return str(series[0].get("SeriesInstanceUID", "")) if series else ""
 
@@ -38,8 +40,6 @@ def read_segmentation(path: Path, volume: Volume) -> NDArray[np.uint16]:
     Raises:
         CaseError: If the file is damaged, or its frames do not lie on the volume's voxels.
     """
-    import pydicom
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a value out of standard is no reason to stop
@@ -55,8 +55,7 @@ def read_segmentation(path: Path, volume: Volume) -> NDArray[np.uint16]:
                 _place(labels, frame > 0, (own, shared), volume, path)
     except CaseError:
         raise
-    # pydicom raises these for what is missing, malformed or cut off
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+    except DICOM_ERRORS as error:
         msg = f"{path}: damaged or incomplete DICOM segmentation: {error}"
         raise CaseError(Trouble.MASK, msg) from error
     return labels
@@ -103,16 +102,11 @@ def _place(
     part[frame & (part == 0)] = number
 
 
-def _header(path: Path, tags: list[str]) -> Any:  # noqa: ANN401 - a Dataset or None
-    """Return some tags of a DICOM file; None if it is none."""
+def _tags(path: Path, tags: list[str]) -> Any:  # noqa: ANN401 - a Dataset or None
+    """Return some tags of a DICOM file; None if it is none, which a look at its start tells."""
     if not path.is_file():
         return None
     with path.open("rb") as file:
         if file.read(132)[128:] != b"DICM":
             return None
-    import pydicom
-
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError):
-        return None  # damaged; reading it says how
+    return dicom_tags(path, tags)

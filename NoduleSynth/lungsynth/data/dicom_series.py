@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pydicom
+from pydicom.errors import InvalidDicomError
+
 from lungsynth.data.records import Problem, Trouble
 
+DICOM_ERRORS = (
+    *(OSError, EOFError, struct.error, InvalidDicomError, RuntimeError, NotImplementedError),
+    *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError),
+)
+"""What pydicom raises for files that are no DICOM, malformed or cut off."""
 _LIDC_PATIENT = re.compile(r"LIDC-IDRI-\d{4}")
 
 
@@ -24,16 +33,11 @@ class DicomSeries:
 
 def dicom_tags(path: Path, tags: list[str]) -> Any:  # noqa: ANN401 - a Dataset or None
     """Return some tags of a file; None if it is no readable DICOM."""
-    import pydicom
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a value out of standard is no reason to stop
             return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
-    # pydicom raises these for what is no DICOM, malformed or cut off
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError):
-        return None
-    except pydicom.errors.InvalidDicomError:
+    except DICOM_ERRORS:
         return None
 
 

@@ -216,7 +216,7 @@ def list_lidc(folder: Path, min_readers: int = MIN_READERS) -> Source:
             files[file.series_uid] = file
     cases = []
     for uid, found in series.items():
-        name = f"{found.patient or uid} ({found.folder.relative_to(folder)})"
+        name = f"{found.patient}, series {uid}" if found.patient else f"series {uid}"
         if uid not in files:
             msg = f"{name}: no XML is of this series"
             problems.append(Problem(name, Trouble.NO_ANNOTATION, msg, 0))

@@ -193,9 +193,10 @@ def _assemble(
         "patients": patients,
         "report": report_on(source.path, source.form, rows, problems, source.notes).to_json(),
     }
+    text = json.dumps(card, indent=1)
     with replacing(folder / CARD) as path:
-        path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    return card
+        path.write_text(text + "\n", encoding="utf-8")
+    return cast("dict[str, Any]", json.loads(text))  # as it is read back
 
 
 def _part_text(path: Path) -> tuple[Sequence[dict[str, str]], Sequence[Problem]]:
