@@ -7,6 +7,7 @@ which knows every compression.
 from __future__ import annotations
 
 import logging
+import struct
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,11 @@ _GEOMETRY_TAGS = (
     "SOPClassUID", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence",
 )  # fmt: skip
 _DROPPED_UID = "1.2.840.10008.1.3.10"  # a DICOMDIR lists images and is none
+_DAMAGE = (
+    *(InvalidDicomError, EOFError, struct.error, NotImplementedError),
+    *(ValueError, TypeError, AttributeError, LookupError),
+)
+"""What pydicom raises for a damaged header."""
 _LISTED = 5
 MAX_TILT_PIXELS = 0.5
 """How far the slices may drift sideways over the whole stack."""
@@ -130,7 +136,7 @@ def _header(path: Path) -> Dataset | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a value out of standard is no reason to stop
             return pydicom.dcmread(path, stop_before_pixels=True, force=bare, specific_tags=tags)
-    except (InvalidDicomError, EOFError, KeyError, ValueError, NotImplementedError) as error:
+    except _DAMAGE as error:
         msg = f"{path}: damaged DICOM: {error}"
         raise LungSynthError(msg) from error
 
