@@ -22,10 +22,11 @@ from NoduleSynthLib.FineTuneRun import (
     notePanel,
     readLosses,
     readRun,
+    takeBackPause,
     trainArguments,
 )
 from NoduleSynthLib.FineTuneView import CHECKING, PATHS, PAUSING, TRAINING, FineTuneView
-from NoduleSynthLib.PythonProcess import PythonProcess
+from NoduleSynthLib.PythonProcess import PythonProcess, waitForStopped
 
 DRAW_EVERY_MS = 500
 
@@ -96,8 +97,9 @@ class FineTunePanel(VTKObservationMixin):
         self._clock.stop()
         self.removeObservers()
         if self._process is not None:
-            self._process.stop(wait_ms=2000)
+            self._process.stop()
             self._process, self._busy = None, ""
+        waitForStopped()
         self.view.clear()
 
     @property
@@ -195,6 +197,10 @@ class FineTunePanel(VTKObservationMixin):
         self._progress = (int(event["done"]), int(event["total"]))
         if self._since is None:
             self._since = (time.monotonic(), self._progress[0])
+        if self._busy == PAUSING and self._run is not None:
+            askToPause(
+                self._run.folder
+            )  # again: a run that is just starting took it for an old one
         self._fresh.append({STEP: event["done"], **event["losses"]})
 
     def _draw(self) -> None:
@@ -263,6 +269,8 @@ class FineTunePanel(VTKObservationMixin):
         """Bring everything up to date after the end of a process."""
         self._clock.stop()
         self._process = None
+        if self._busy == PAUSING and self._run is not None:
+            takeBackPause(self._run.folder)
         self._draw()
         self._busy, self._thenTrain = "", False
         self.view.ended()

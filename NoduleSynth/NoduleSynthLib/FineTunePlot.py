@@ -68,7 +68,10 @@ class FineTunePlot:
 
     def forget(self) -> None:
         """Let go of the nodes; the scene was closed, or they stay for the user."""
-        self.table = self.chart = self.view = None
+        # The view outlives a closed scene, as Slicer's own views do
+        if self.view is not None and self.view.GetScene() is None:
+            self.view = None
+        self.table = self.chart = None
         self.series, self._columns, self._last = [], {}, 0
 
     def _cut(self, step: int) -> None:
@@ -112,7 +115,7 @@ class FineTunePlot:
         view.UnRegister(None)
         view.SetName(NAME)
         view.SetLayoutName("NoduleSynthFineTune")
-        view.SetParentLayoutNodeID(self.chart.GetID())
+        view.SetAndObserveParentLayoutNodeID(self.chart.GetID())
         view.SetHideFromEditors(True)
         view.SetSaveWithScene(False)
         view = scene.AddNode(view)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -142,7 +142,7 @@ def notePanel(folder: Path, data: str, steps: int) -> None:
 
 
 def askToPause(folder: Path) -> None:
-    """Ask a run to end after its step with a checkpoint; on a full disk it goes on.
+    """Ask a run to end after its step with a checkpoint.
 
     Raises:
         LungSynthError: If the folder cannot be written.
@@ -154,9 +154,10 @@ def askToPause(folder: Path) -> None:
         raise LungSynthError(msg) from None
 
 
-def lossNames(rows: Sequence[dict[str, float]]) -> list[str]:
-    """Return the names of the losses in the order that they come."""
-    return [name for name in rows[0] if name != "step"] if rows else []
+def takeBackPause(folder: Path) -> None:
+    """Remove a request that nobody waits for any more."""
+    with suppress(OSError):
+        (folder / PAUSE).unlink(missing_ok=True)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -65,19 +65,13 @@ class PythonProcess:
         """The system's number of the process; 0 once it has ended."""
         return int(self._process.processId())
 
-    def stop(self, wait_ms: int = 0) -> None:
-        """Kill the process and call nothing any more.
-
-        Args:
-            wait_ms: How long to wait for its end; only for the end of Slicer itself.
-        """
+    def stop(self) -> None:
+        """Kill the process and call nothing any more."""
         if self._over:
             return
         self._over = True
         _dying.append(self)  # a QProcess that is destroyed while it runs waits for its process
         self._process.kill()
-        if wait_ms:
-            self._process.waitForFinished(wait_ms)
 
     def _readOutput(self) -> None:
         self._stdout += _bytes(self._process.readAllStandardOutput())
@@ -134,6 +128,12 @@ class PythonProcess:
 
 
 _dying: list[PythonProcess] = []
+
+
+def waitForStopped(wait_ms: int = 2000) -> None:
+    """Wait until what was stopped has gone: only where the module or Slicer itself ends."""
+    for process in list(_dying):
+        process._process.waitForFinished(wait_ms)
 
 
 def _lastLine(stderr: bytes) -> str:
