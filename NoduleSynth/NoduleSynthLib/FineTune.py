@@ -192,7 +192,10 @@ class FineTunePanel(VTKObservationMixin):
 
     def _heard(self, event: Mapping[str, Any]) -> None:
         """Take up a line of progress; drawing waits for the clock."""
-        if event.get("stage") != "training" or "losses" not in event:
+        if "losses" not in event:
+            if int(event.get("total", 0)) > 1:  # reading whole CTs, say
+                stage = str(event.get("stage", "")).capitalize()
+                self.view.say(f"{stage}: {event.get('done')} of {event.get('total')}")
             return
         self._progress = (int(event["done"]), int(event["total"]))
         if self._since is None:

@@ -270,18 +270,18 @@ def test_what_cannot_be_used_is_one_clear_line(
 ):
     panel = make_panel()
     foreign = tmp_path / "foreign"
-    (foreign / "subset0").mkdir(parents=True)
-    (foreign / "subset0" / "1.mhd").touch()
+    foreign.mkdir()
+    (foreign / "1.safetensors").write_text("no weights", encoding="utf-8")
     choose(panel, foreign, tmp_path / "run")
     panel.ui.fineTuneStartButton.click()
     wait_until(lambda: not panel.running, LONG_S)
-    assert said(panel).startswith(f"{foreign}: LUNA16, which this version cannot read yet")
+    assert said(panel).startswith(f"{foreign}: no training data that is known here; ")
     assert not (tmp_path / "run").exists()
 
-    choose(panel, data_folder, tmp_path / "run", foreign / "subset0" / "1.mhd")
+    choose(panel, data_folder, tmp_path / "run", foreign / "1.safetensors")
     panel.ui.fineTuneStartButton.click()
     wait_until(lambda: not panel.running, LONG_S)
-    assert "1.mhd" in said(panel)
+    assert "1.safetensors" in said(panel)
     assert "traceback" not in said(panel).lower()
 
     shutil.rmtree(tmp_path / "run")
