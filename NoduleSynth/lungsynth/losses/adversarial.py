@@ -1,6 +1,5 @@
 """Adversarial losses, one function for each equation.
 
-[gan] Goodfellow et al., Generative Adversarial Nets, NeurIPS 2014, Eq. 1 and section 3.
 [lsgan] Mao et al., Least Squares Generative Adversarial Networks, ICCV 2017, Eq. 9 with a = 0 and
 b = c = 1.
 [r1] Mescheder et al., Which Training Methods for GANs do actually Converge?, ICML 2018, Eq. 9.
@@ -53,16 +52,6 @@ def gradient_penalty(
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     penalty: Tensor = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
     return penalty
-
-
-def discriminator_logistic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Return the negative log likelihood of [gan, Eq. 1]: real is 1, fake is 0."""
-    return softplus(-real_logits).mean() + softplus(fake_logits).mean()
-
-
-def generator_logistic_loss(fake_logits: Tensor) -> Tensor:
-    """Return the non-saturating loss of [gan, section 3]: -E[log sigmoid(D(G(z)))]."""
-    return softplus(-fake_logits).mean()
 
 
 def discriminator_relativistic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:

@@ -38,15 +38,6 @@ def test_wasserstein_losses_have_their_signs():
     close(losses.generator_wasserstein_loss(t(-4.0, 2.0)), 1.0)
 
 
-@pytest.mark.parametrize(("real", "fake"), [(0.0, 0.0), (2.0, -1.0), (-3.0, 0.5)])
-def test_logistic_losses_are_minus_the_log_of_sigmoids(real, fake):
-    close(
-        losses.discriminator_logistic_loss(t(real), t(fake)),
-        -math.log(sigmoid(real)) - math.log(1 - sigmoid(fake)),
-    )
-    close(losses.generator_logistic_loss(t(fake)), -math.log(sigmoid(fake)))
-
-
 @pytest.mark.parametrize(("real", "fake"), [(3.0, -3.0), (0.0, 0.0), (-1.0, 2.0)])
 def test_relativistic_losses_are_minus_the_log_of_the_sigmoid_of_the_difference(real, fake):
     close(losses.discriminator_relativistic_loss(t(real), t(fake)), -math.log(sigmoid(real - fake)))

@@ -21,7 +21,7 @@ class MCGANConfig:
     critic_learning_rate: float = 4e-4
     segmenter_learning_rate: float = 1e-3
     adam_beta1: float = 0.0
-    gradient_penalty: float = 2.0  # gamma of R1
+    gradient_penalty: float = 2.0  # gamma of R1 and R2
     penalty_every: int = 8  # steps between penalties, which count that much more
     l1_weight_start: float = 8.0
     l1_weight_end: float = 0.5
@@ -30,8 +30,8 @@ class MCGANConfig:
     density_weight: float = 1.0
     promise_start: int = 300  # by then the segmenter can measure
     ema_decay: float = 0.998
-    total_steps: int = 4400
-    decay_steps: int = 1000  # over the last of them the learning rates fall to a tenth
+    total_steps: int = 8000
+    decay_steps: int = 1500  # over the last of them the learning rates fall to a tenth
 
     def box_mm(self, diameter_mm: float) -> float:
         """Return the side of the box in mm for a nodule of a diameter in mm."""
