@@ -46,9 +46,11 @@ lint: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=NoduleSynth $(BIN)/lint-imports
 
+# The modules' tests run on the tree that CMake installs
 test: lint
+	tree="$$($(BIN)/python Testing/cmake/install_tree.py build)" && NODULESYNTH_TREE="$$tree" \
 	$(PYTEST) -n $(JOBS) -m "not slow" --ignore=Testing/benchmarks $(TEST_ARGS)
 
 test-slow: .venv/.test

@@ -32,6 +32,7 @@ def install_tree(destination: Path, source: Path = PROJECT) -> Path:
         RuntimeError: If CMake is missing or fails; holds what it said.
     """
     build, prefix = destination / "build", destination / "installed"
+    shutil.rmtree(prefix, ignore_errors=True)  # nothing of an earlier time may help
     cmake = _cmake()
     configure = [
         cmake,
