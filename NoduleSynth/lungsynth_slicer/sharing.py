@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
 
@@ -84,7 +84,7 @@ class VolumeSharer:
 
 def _writing(
     node: slicer.vtkMRMLScalarVolumeNode, path: Path, started: list[int]
-) -> Iterator[None]:
+) -> Generator[None, None, None]:
     """Write slab by slab; from the start again if the voxels changed on the way."""
     try:
         for _ in range(ATTEMPTS):

@@ -7,7 +7,7 @@ a Python thread beside it hardly runs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import qt
@@ -27,7 +27,7 @@ def slabs(voxels: NDArray[Any]) -> list[slice]:
 
 
 class Steps:
-    """Runs the steps of an iterator from Qt's event loop, starting at once.
+    """Runs the steps of a generator from Qt's event loop, starting at once.
 
     Args:
         steps: Does a little of the work each time it is advanced (some ms).
@@ -37,16 +37,17 @@ class Steps:
 
     def __init__(
         self,
-        steps: Iterator[None],
+        steps: Generator[None, None, None],
         onDone: Callable[[], None],
         onError: Callable[[str], None],
     ) -> None:
-        self._steps: Iterator[None] | None = steps
+        self._steps: Generator[None, None, None] | None = steps
         self._onDone = onDone
         self._onError = onError
         self._timer = qt.QTimer()
         self._timer.timeout.connect(self._advance)
         self._timer.start(0)
+        _running.add(self)
 
     @property
     def running(self) -> bool:
@@ -56,9 +57,10 @@ class Steps:
     def cancel(self) -> None:
         """Stop where it is; neither callback is called any more."""
         self._timer.stop()
-        if self._steps is not None:
-            self._steps.close()  # type: ignore[attr-defined]
-        self._steps = None
+        steps, self._steps = self._steps, None
+        if steps is not None:
+            steps.close()
+        _running.discard(self)
 
     def _advance(self) -> None:
         until = time.perf_counter() + AT_ONCE_S
@@ -74,3 +76,6 @@ class Steps:
         except (LungSynthError, OSError, MemoryError) as error:
             self.cancel()
             self._onError(str(error) or type(error).__name__)
+
+
+_running: set[Steps] = set()  # whoever started them need not keep them

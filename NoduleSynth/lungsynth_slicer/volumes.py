@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,9 @@ def startClone(
     return Steps(steps, lambda: onDone(_addClone(node, name, image)), onError)
 
 
-def _copying(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[vtk.vtkImageData, Iterator[None]]:
+def _copying(
+    node: slicer.vtkMRMLScalarVolumeNode,
+) -> tuple[vtk.vtkImageData, Generator[None, None, None]]:
     """Return an image as large as the node's, and the steps that copy the voxels into it."""
     source = voxelsOf(node)
     image = vtk.vtkImageData()
@@ -105,7 +107,7 @@ def _copying(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[vtk.vtkImageData, It
     image.AllocateScalars(node.GetImageData().GetScalarType(), 1)
     target = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(source.shape)
 
-    def steps() -> Iterator[None]:
+    def steps() -> Generator[None, None, None]:
         for slab in slabs(source):
             np.copyto(target[slab], source[slab])
             yield
@@ -119,8 +121,7 @@ def _addClone(
     """Add a node like another with the image given.
 
     Not by the Volumes module's CloneVolume: with automatic window and level, that works out
-    statistics of the whole volume on the way, again and again, for seconds. The clone shows the
-    same window and level, as fixed numbers, so that no change of a few voxels starts it either.
+    statistics of the whole volume on the way, again and again, for seconds.
     """
     scene = node.GetScene()
     clone = scene.CreateNodeByClass(node.GetClassName())
@@ -131,15 +132,30 @@ def _addClone(
     clone.SetVoxelValueUnits(node.GetVoxelValueUnits())
     shown = node.GetDisplayNode()
     if shown is not None:
-        display = scene.CreateNodeByClass(shown.GetClassName())
-        display.UnRegister(None)
-        display.Copy(shown)
-        display.SetAutoWindowLevel(False)
-        display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
-        scene.AddNode(display)
-        clone.SetAndObserveDisplayNodeID(display.GetID())
+        clone.SetAndObserveDisplayNodeID(_addDisplay(shown).GetID())
     clone.SetAndObserveImageData(image)
     scene.AddNode(clone)
     if shown is None:
         clone.CreateDefaultDisplayNodes()
     return clone
+
+
+def _addDisplay(
+    shown: slicer.vtkMRMLScalarVolumeDisplayNode,
+) -> slicer.vtkMRMLScalarVolumeDisplayNode:
+    """Add a display node that shows what another shows at present, in fixed numbers.
+
+    Copy() would look at all voxels for the automatic window and level, and so would each change
+    of a few of them later.
+    """
+    display = shown.GetScene().CreateNodeByClass(shown.GetClassName())
+    display.UnRegister(None)
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
+    display.SetAutoThreshold(False)
+    display.SetApplyThreshold(shown.GetApplyThreshold())
+    display.SetThreshold(shown.GetLowerThreshold(), shown.GetUpperThreshold())
+    display.SetInterpolate(shown.GetInterpolate())
+    display.SetAndObserveColorNodeID(shown.GetColorNodeID())
+    shown.GetScene().AddNode(display)
+    return display
