@@ -8,6 +8,7 @@ the centre and one voxel around it, which is what the next convolutions read.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -48,20 +49,28 @@ class ModulatedConv(nn.Module):
 
 
 class CentreUNet(nn.Module):
-    """Generator: 4 strided convolutions over the cube, 4 decoding levels over its centre.
+    """Generator: strided convolutions over the cube, as many decoding levels over its centre.
 
     Args:
         channels_in: Channels of the cube.
         width: Channels of the first level; doubled at each further one.
         condition_features: Length of the condition vector.
         latent_features: Length of the latent vector.
+        levels: 4 for a cube of 64^3, 3 for one of 32^3.
     """
 
     def __init__(
-        self, channels_in: int, width: int, condition_features: int, latent_features: int
+        self,
+        channels_in: int,
+        width: int,
+        condition_features: int,
+        latent_features: int,
+        *,
+        levels: int = 4,
     ) -> None:
         super().__init__()
         w, hidden = width, 128
+        channels = [channels_in, *(w * 2**level for level in range(levels))]
         self.embed = nn.Sequential(
             nn.Linear(condition_features + latent_features, hidden),
             nn.LeakyReLU(0.2),
@@ -69,18 +78,13 @@ class CentreUNet(nn.Module):
             nn.LeakyReLU(0.2),
         )
         self.down = nn.ModuleList(
-            nn.Conv3d(a, b, 4, stride=2, padding=1)
-            for a, b in ((channels_in, w), (w, 2 * w), (2 * w, 4 * w), (4 * w, 8 * w))
+            nn.Conv3d(a, b, 4, stride=2, padding=1) for a, b in pairwise(channels)
         )
+        outwards = [*channels[-2:0:-1], w // 2]
         self.up = nn.ModuleList(
-            ModulatedConv(a, b, hidden, normalised=level < 2)
-            for level, (a, b) in enumerate(
-                (
-                    (8 * w + 4 * w, 4 * w),
-                    (4 * w + 2 * w, 2 * w),
-                    (2 * w + w, w),
-                    (w + channels_in, w // 2),
-                )
+            ModulatedConv(below + skip, out, hidden, normalised=level < levels - 2)
+            for level, (below, skip, out) in enumerate(
+                zip([channels[-1], *outwards], channels[-2::-1], outwards, strict=False)
             )
         )
         self.out = nn.Conv3d(w // 2, 1, 3)
@@ -88,25 +92,38 @@ class CentreUNet(nn.Module):
     def forward(
         self, cube: Tensor, condition: Tensor, latent: Tensor, layer_noise: Sequence[Tensor]
     ) -> Tensor:
-        """Return the filled centre (B, 1, 32, 32, 32).
+        """Return the filled centre (B, 1, 32, 32, 32), or (B, 1, 16, 16, 16) with 3 levels.
 
         Args:
-            cube: (B, C, 64, 64, 64).
+            cube: (B, C, 64, 64, 64), or (B, C, 32, 32, 32) with 3 levels.
             condition: (B, F).
             latent: (B, L).
-            layer_noise: One (B, 1, s, s, s) for each s in LAYER_NOISE_SIDES.
+            layer_noise: One (B, 1, s, s, s) for each of the first s in LAYER_NOISE_SIDES.
         """
-        embedded = self.embed(torch.cat([condition, latent], dim=1))
+        return self.decode(self.encode(cube), condition, latent, layer_noise)
+
+    def encode(self, cube: Tensor) -> list[Tensor]:
+        """Return the cube and what each strided convolution makes of it, the coarsest last."""
         skips = [cube]
         for conv in self.down:
             skips.append(leaky_relu(conv(skips[-1]), 0.2))
-        features = skips[4]
-        for level, noise in enumerate(layer_noise):
+        return skips
+
+    def decode(
+        self,
+        skips: Sequence[Tensor],
+        condition: Tensor,
+        latent: Tensor,
+        layer_noise: Sequence[Tensor],
+    ) -> Tensor:
+        """Return the filled centre of what ``encode`` returned; see ``forward``."""
+        embedded = self.embed(torch.cat([condition, latent], dim=1))
+        features = skips[-1]
+        for block, skip, noise in zip(self.up, skips[-2::-1], layer_noise, strict=True):
             side = noise.shape[-1] + 2
             features = interpolate(features, scale_factor=2.0, mode="nearest")
-            skip = skips[3 - level]
             joined = torch.cat([central(features, side), central(skip, side)], dim=1)
-            features = self.up[level](joined, embedded, noise)
+            features = block(joined, embedded, noise)
         filled: Tensor = self.out(features)
         return filled
 

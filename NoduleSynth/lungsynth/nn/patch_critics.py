@@ -50,7 +50,10 @@ class PatchCritic(nn.Module):
 
     def forward(self, cube: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return logits (B, P) of a cube (B, 1, D, D, D): one for each patch."""
-        features = self.trunk(cube)
+        return self.judge(self.trunk(cube), condition)
+
+    def judge(self, features: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return the logits (B, P) of what the trunk made of a cube."""
         logits: Tensor = self.logits(features).flatten(1)
         if self.project is not None and condition is not None:
             pooled = leaky_relu(features, 0.2).mean(dim=(2, 3, 4))

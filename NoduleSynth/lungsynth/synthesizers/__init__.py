@@ -11,12 +11,14 @@ from lungsynth.core.contracts import CtSynthesizer
 from lungsynth.core.registry import resolve
 
 SYNTHESIZERS: dict[str, str] = {
+    "class-aware": "lungsynth.synthesizers.class_aware.synthesizer:ClassAware",
     "copy-paste": "lungsynth.synthesizers.copy_paste:CopyPaste",
     "mcgan": "lungsynth.synthesizers.mcgan.synthesizer:MCGAN",
     "procedural": "lungsynth.synthesizers.procedural:Procedural",
 }
 
 TRAINABLE: dict[str, str] = {
+    "class-aware": "lungsynth.synthesizers.class_aware.build:build_recipe",
     "mcgan": "lungsynth.synthesizers.mcgan.build:build_recipe",
 }
 """From (data folder, preset, fabric, weights to start from or None) to a recipe."""

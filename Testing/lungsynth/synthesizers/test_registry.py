@@ -40,6 +40,7 @@ def test_each_trainable_system_is_a_synthesizer(name):
 
 def test_an_unknown_name_is_refused_with_those_that_exist():
     with pytest.raises(
-        LungSynthError, match=r"synthesizer 'magic'; there are copy-paste, mcgan, procedural"
+        LungSynthError,
+        match=r"synthesizer 'magic'; there are class-aware, copy-paste, mcgan, procedural",
     ):
         load_synthesizer("magic")
