@@ -68,9 +68,9 @@ class NoduleSynthTest(ScriptedLoadableModuleTest):
         finally:
             logic.cleanup()
         self.delayDisplay("Checking")
-        self.assertTrue((slicer.util.arrayFromVolume(volume) == before).all())
+        assert (slicer.util.arrayFromVolume(volume) == before).all(), "the input is never changed"
         changed = np.argwhere(slicer.util.arrayFromVolume(result.volume) != before)
-        self.assertGreater(len(changed), 0)
-        self.assertEqual(result.segmentation.GetSegmentation().GetNumberOfSegments(), 1)
-        self.assertTrue(result.insertions[0].within_tolerance)
+        assert len(changed) > 0
+        assert result.segmentation.GetSegmentation().GetNumberOfSegments() == 1
+        assert result.insertions[0].within_tolerance
         self.delayDisplay("Test passed")

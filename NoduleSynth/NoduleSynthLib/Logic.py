@@ -198,7 +198,7 @@ class NoduleSynthLogic(ConsoleMixin, ScriptedLoadableModuleLogic):
         *,
         onDone: Callable[[list[Step]], None],
         onError: Callable[[str], None],
-        onProgress: Callable[[int, int, str], None] = lambda done, total, words: None,
+        onProgress: Callable[[int, int, str], None] | None = None,
     ) -> None:
         """Insert a nodule at each new seed, into a copy of the volume; returns at once.
 
@@ -220,12 +220,12 @@ class NoduleSynthLogic(ConsoleMixin, ScriptedLoadableModuleLogic):
             points=points,
             inputId=p.inputVolume.GetID(),
             scene=p.inputVolume.GetScene(),
-            onProgress=onProgress,
+            onProgress=onProgress or (lambda *_: None),
             onDone=onDone,
             onError=onError,
         )
         self._run = run
-        onProgress(0, len(points), "preparing")
+        run.onProgress(0, len(points), "preparing")
 
         def failed(message: str) -> None:
             if run is self._run:
@@ -287,7 +287,7 @@ class NoduleSynthLogic(ConsoleMixin, ScriptedLoadableModuleLogic):
             "insert",
             onDone=made,
             onError=failed,
-            onProgress=lambda done, total, words: run.onProgress(done, total, words),
+            onProgress=run.onProgress,
             seeds=[seed_values(point.seed) for point in run.points],
             earlier=self.earlier(run.case),
             output=str(file),

@@ -45,7 +45,7 @@ class Session:
     def __init__(self, worker: Worker | None = None, folder: Path | None = None) -> None:
         self.worker = worker or Worker()
         self.device = ""
-        self.onInfo: Callable[[str], None] = lambda message: None
+        self.onInfo: Callable[[str], None] = _ignore
         self._folder = folder
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._sharer: VolumeSharer | None = None
@@ -110,7 +110,7 @@ class Session:
 
     def request(self, do: str, **values: Any) -> None:  # noqa: ANN401 - see Worker.request
         """Send a request to the worker; see ``Worker.request``."""
-        self.worker.request(do, onInfo=lambda message: self.onInfo(message), **values)
+        self.worker.request(do, onInfo=self.onInfo, **values)
 
     def stop(self) -> None:
         """Kill the worker; it is started again when it is next needed."""
@@ -214,6 +214,10 @@ class Session:
             self._sharing.cancel()
         for one in waiting:
             one.onError(message)
+
+
+def _ignore(_message: str) -> None:
+    """Tell no one."""
 
 
 def _inWords(answer: dict[str, Any]) -> str:

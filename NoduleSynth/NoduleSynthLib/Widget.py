@@ -75,6 +75,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
         self.addObserver(scene, scene.NodeRemovedEvent, self.onSomethingChanged)
@@ -126,6 +127,10 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Start anew with an empty scene."""
         if self._entered:
             self.initializeParameterNode()
+
+    def onSceneStartImport(self, _caller: Any, _event: Any) -> None:  # noqa: ANN401
+        """Let go of the settings: halfway through a scene, selectors would empty them."""
+        self.setParameterNode(None)
 
     def onSceneEndImport(self, _caller: Any, _event: Any) -> None:  # noqa: ANN401
         """Take over the settings that a loaded scene brings."""
@@ -220,9 +225,11 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _followOutput(self) -> None:
         """Go to the segmentation and table of an output that was chosen, or forget them."""
         output = self.p.outputVolume
-        if _idOf(output) == self._outputId or self.logic.running:
+        if _idOf(output) == self._outputId:
             return
         self._outputId = _idOf(output)
+        if self.logic.running:  # it is the run that made it
+            return
         self._hidePreview()
         chooseOutput(self.p, output)
         if output is None and self.p.seeds is not None:

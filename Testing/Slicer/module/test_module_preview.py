@@ -1,0 +1,177 @@
+"""Live preview: it follows the seed, costs no node and no voxel of the output, and is quick."""
+
+import time
+
+import numpy as np
+import pytest
+
+from lungsynth.core.nodule import NoduleSpec, Seed
+from lungsynth.imaging.insertion import make_all
+from lungsynth.synthesizers import load_synthesizer
+
+
+def voxels(node):
+    import slicer
+
+    return slicer.util.arrayFromVolume(node)
+
+
+@pytest.fixture
+def previewing(panel, add_seeds, places, wait_until):
+    """Return the panel with a preview of one seed shown."""
+    add_seeds(places[3:4], diameter_mm=14.0)
+    panel.p.livePreview = True
+    wait_until(lambda: panel.preview.node is not None, 60)
+    return panel
+
+
+def expected_box(phantom, seed):
+    (attempt,) = make_all(phantom, [seed], load_synthesizer("procedural"), rounds=1)
+    return attempt
+
+
+def test_preview_holds_the_nodule_where_it_would_be(previewing, ct, phantom, places):
+    import slicer
+    import vtk
+
+    seed = Seed(places[3], NoduleSpec(14.0, latent_seed=7), "N-1")
+    attempt = expected_box(phantom, seed)
+    node = previewing.preview.node
+
+    np.testing.assert_array_equal(voxels(node), attempt.voxels)
+    k0, j0, i0 = attempt.box[0]
+    corner = phantom.ijk_to_ras_mm((i0, j0, k0))
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    placed = slicer.util.arrayFromVTKMatrix(matrix)
+    np.testing.assert_allclose(placed[:3, 3], corner, atol=1e-6)
+    np.testing.assert_allclose(placed[:3, :3], phantom.ijk_to_ras[:3, :3], atol=1e-9)
+    np.testing.assert_array_equal(voxels(ct), phantom.voxels)
+    assert previewing.p.outputVolume is None
+    assert node.GetHideFromEditors()
+    assert not node.GetSaveWithScene()
+    assert previewing.ui.inputSelector.nodeCount() == 1, "no one can choose it"
+
+
+def test_preview_shows_in_the_slice_view_and_only_in_its_box(
+    panel, ct, add_seeds, places, slice_view, slicer_app, wait_until
+):
+    view = slice_view(ct, size=(500, 400))
+    panel.p.showSpheres = False
+    add_seeds(places[3:4], diameter_mm=20.0)
+    panel.p.seeds.GetDisplayNode().SetVisibility(False)
+    view.jump(places[3])
+    before = view.render().astype(int)
+    panel.p.livePreview = True
+    wait_until(lambda: panel.preview.node is not None, 60)
+    slicer_app.processEvents()
+    after = view.render().astype(int)
+
+    changed = np.argwhere(np.abs(after - before).max(axis=2) > 25)
+    assert len(changed) > 20
+    pixel, _ = view.to_pixels(places[3])
+    centre = np.array([400 - 1 - pixel[1], pixel[0]])
+    per_pixel = np.linalg.norm(np.subtract(view.to_ras((1, 0)), view.to_ras((0, 0))))
+    assert np.linalg.norm(changed - centre, axis=1).max() * per_pixel < 20
+    assert np.linalg.norm(changed.mean(axis=0) - centre) * per_pixel < 5
+
+    panel.ui.livePreviewCheckBox.click()
+    slicer_app.processEvents()
+    assert panel.preview.node is None
+    np.testing.assert_array_equal(view.render(), before)
+
+
+def test_preview_follows_the_slider(previewing, wait_until, phantom, places):
+    small = voxels(previewing.preview.node).shape
+    previewing.ui.diameterSlider.value = 22.0
+    wait_until(lambda: voxels(previewing.preview.node).shape > small, 30)
+
+    seed = Seed(places[3], NoduleSpec(22.0, latent_seed=7), "N-1")
+    np.testing.assert_array_equal(
+        voxels(previewing.preview.node), expected_box(phantom, seed).voxels
+    )
+
+
+def test_of_many_moves_only_the_newest_counts(previewing, wait_until, slicer_app, monkeypatch):
+    sent = []
+    original = previewing.logic.session.request
+
+    def request(do, **values):
+        sent.append((do, values["seed"]["diameter_mm"]))
+        original(do, **values)
+
+    monkeypatch.setattr(previewing.logic.session, "request", request)
+    for diameter in np.arange(10.0, 20.0, 0.5):
+        previewing.ui.diameterSlider.value = float(diameter)
+        slicer_app.processEvents()
+    wait_until(lambda: not previewing.preview._busy, 30)
+
+    assert sent[-1] == ("preview", 19.5)
+    assert len(sent) < 12, "requests pile up"
+
+
+def test_preview_goes_when_its_nodule_is_inserted(previewing, insert, node_ids):
+    preview = previewing.preview.node
+    insert()
+
+    assert previewing.preview.node is None
+    assert preview.GetScene() is None
+    assert previewing.p.outputVolume is not None
+
+
+def test_undo_after_a_preview_is_still_exact(previewing, insert, wait_until, phantom):
+    insert()
+    previewing.ui.undoButton.click()
+    wait_until(lambda: previewing.preview.node is not None, 30)
+
+    np.testing.assert_array_equal(voxels(previewing.p.outputVolume), phantom.voxels)
+
+
+def test_seed_that_cannot_work_has_no_preview(previewing, slicer_app):
+    previewing.p.seeds.SetNthControlPointPositionWorld(0, 900.0, 3.0, 4.0)
+    slicer_app.processEvents()
+
+    assert previewing.preview.node is None
+
+
+def test_scene_closed_while_a_preview_is_made(previewing, scene, slicer_app):
+    previewing.ui.diameterSlider.value = 20.0
+    slicer_app.processEvents()
+    scene.Clear(0)
+    slicer_app.processEvents()
+
+    assert previewing.preview.node is None
+    assert scene.GetFirstNodeByName("NoduleSynth live preview") is None
+
+
+@pytest.mark.weights
+def test_at_least_five_updates_a_second_while_a_seed_is_dragged(
+    panel, ct, add_seeds, places, slice_view, slicer_app, wait_until
+):
+    """From the mouse's move to the slice view drawn, with the network that ships."""
+    panel.p.synthesizer = "mcgan"
+    panel.p.device = "cpu"
+    view = slice_view(ct)
+    add_seeds(places[3:4], diameter_mm=10.0)
+    panel.p.livePreview = True
+    wait_until(lambda: panel.preview.node is not None, 120)
+    shown = []
+    original = panel.preview._onShown
+
+    def note():
+        original()
+        view.render()
+        shown.append(time.monotonic())
+
+    panel.preview._onShown = note
+    start = np.array(places[3])
+    view.jump(start)
+    started = time.monotonic()
+    while time.monotonic() - started < 3.0:
+        part = (time.monotonic() - started) / 3
+        panel.p.seeds.SetNthControlPointPositionWorld(0, *(start + (12 * part, -8 * part, 0)))
+        slicer_app.processEvents()
+        time.sleep(0.01)
+    updates = [moment for moment in shown if moment <= started + 3.0]
+
+    assert len(updates) >= 15, f"{len(updates) / 3:.1f} updates a second"
