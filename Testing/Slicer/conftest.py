@@ -5,7 +5,6 @@ Nothing here touches VTK or Qt before a test asks for ``slicer_app``.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import sys
@@ -19,18 +18,9 @@ HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
 
 
-def _keep_none_alive():
-    """Undo what PySide6 6.12 does to Python 3.11: each call that returns nothing takes a reference
-    from None, which is right where None is immortal (3.12), and else aborts once none are left.
-    """
-    if sys.version_info < (3, 12):
-        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
-
-
 @pytest.fixture(scope="session")
 def slicer_app():
     """Return the application object, with ``slicer``, ``qt`` and ``ctk`` ready to be imported."""
-    _keep_none_alive()
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     # With a QApplication about, matplotlib would draw through our patched Qt
     os.environ["MPLBACKEND"] = "Agg"

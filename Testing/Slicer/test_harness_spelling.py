@@ -48,7 +48,7 @@ def call_mistakes(node):
     names = dotted(node.func)
     if node.keywords and names[:1] in (["qt"], ["ctk"]):
         yield f"PythonQt takes no keywords: {'.'.join(names)}"
-    if names[-1:] in (["connect"], ["disconnect"]):
+    if isinstance(node.func, ast.Attribute) and node.func.attr in ("connect", "disconnect"):
         constants = [a.value for a in node.args if isinstance(a, ast.Constant)]
         if any(isinstance(value, str) for value in constants):
             yield "only signal.connect(f) is valid in both"
