@@ -262,7 +262,7 @@ def shutdownAll() -> None:
 
 def workerCommand() -> list[str]:
     """Return the program and arguments of the worker: Slicer's Python, or the one that runs."""
-    python = sys.executable
+    python = sys.executable or ""
     if "PythonSlicer" not in Path(python).name:
         # Inside Slicer it is on the PATH; elsewhere there is none
         python = shutil.which("PythonSlicer") or python
