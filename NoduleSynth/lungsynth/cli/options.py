@@ -12,6 +12,10 @@ import typer
 from lungsynth.cli.progress import ProgressMode
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+DATA_HELP = (
+    "Nodule cubes (train.npz and train.csv), LUNA16, LIDC-IDRI, NODE21 CT patches, segmented CTs, "
+    "or a folder or table with columns image, x, y, z, space, diameter_mm."
+)
 MASK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
 
 

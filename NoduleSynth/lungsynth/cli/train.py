@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lungsynth.cli.options import Device, ProgressOption, RandomSeedOption, whole
+from lungsynth.cli.options import DATA_HELP, Device, ProgressOption, RandomSeedOption, whole
 from lungsynth.cli.progress import ProgressMode, Reporter
 
 
@@ -22,9 +22,7 @@ class Precision(StrEnum):
 
 def train(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Which synthesizer, such as mcgan.")],
-    data: Annotated[
-        Path, typer.Option("--data", help="Folder with train.npz and train.csv: nodule cubes.")
-    ],
+    data: Annotated[Path, typer.Option("--data", help=DATA_HELP)],
     output: Annotated[
         Path, typer.Option("--output", help="Folder of the run: checkpoint, losses, weights.")
     ],
@@ -56,6 +54,15 @@ def train(
     nodes: Annotated[
         int, typer.Option("--nodes", parser=whole(1), metavar="N", help="Machines.")
     ] = 1,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache", help="Where cubes cut out of whole CTs are kept; in the run's folder else."
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", parser=whole(1), metavar="N", help="Processes that cut.")
+    ] = 1,
     random_seed: RandomSeedOption = 0,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
@@ -75,6 +82,8 @@ def train(
             devices=devices,
             nodes=nodes,
             seed=random_seed,
+            cache=cache,
+            workers=workers,
         )
         steps_done = 0
 
@@ -84,7 +93,10 @@ def train(
             rounded = {name: round(value, 5) for name, value in losses.items()}
             reporter.progress("training", step, total, losses=rounded)
 
-        weights = train_system(name, data, output, options, on_step)
+        def on_case(done: int, total: int) -> None:
+            reporter.progress("cutting cubes", done, total)
+
+        weights = train_system(name, data, output, options, on_step, on_case=on_case)
         if weights is None:
             text = f"paused after step {steps_done}; go on with --resume"
             reporter.done(text, paused=True, steps=steps_done)

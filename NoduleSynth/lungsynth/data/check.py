@@ -133,9 +133,9 @@ def _recognise(folder: Path) -> None:
         return
     looks = "no training data that is known here"
     if any(folder.glob("subset*/*.mhd")):
-        looks = "LUNA16, which this version cannot read yet"
+        looks = "LUNA16"
     elif (folder / "LIDC-IDRI").is_dir() or any(folder.glob("LIDC-IDRI-*")):
-        looks = "LIDC-IDRI, which this version cannot read yet"
+        looks = "LIDC-IDRI without its readers' XML"
     elif any(folder.glob("*.mha")) or any(folder.glob("*.dcm")):
         looks = "whole images"
     msg = f"{folder}: {looks}; nodule cubes (train.npz and train.csv) are needed"

@@ -79,7 +79,8 @@ class DataReport:
             by_kind[problem.trouble].append(problem)
         for trouble, found in sorted(by_kind.items(), key=lambda item: -len(item[1])):
             lost = sum(problem.nodules for problem in found)
-            yield f"Problem, {len(found)} times ({lost} nodules left out): {trouble.value}"
+            often = "once" if len(found) == 1 else f"{len(found)} times"
+            yield f"Problem, {often} ({lost} nodules left out): {trouble.value}"
             for problem in found[:EXAMPLES]:
                 yield f"  {problem.message}"
             if len(found) > EXAMPLES:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.data.nodule_cubes import SPLITS, NoduleCubes
+from lungsynth.data.stored_cubes import is_store
 
 LEARNT_FROM: dict[str, tuple[str, ...]] = {
     "test": ("train", "val"),
@@ -28,7 +29,7 @@ def nodule_folder(data: Path) -> Path:
         LungSynthError: If neither holds any.
     """
     for folder in (data, data / "ct_nodules"):
-        if any((folder / f"{split}.npz").is_file() for split in SPLITS):
+        if is_store(folder) or any((folder / f"{split}.npz").is_file() for split in SPLITS):
             return folder
     msg = f"{data}: no nodule cubes there; it needs train.npz, val.npz, test.npz and their .csv"
     raise LungSynthError(msg)

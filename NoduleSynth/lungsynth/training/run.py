@@ -16,6 +16,7 @@ from lungsynth import __version__
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.registry import resolve
 from lungsynth.core.temporary import replacing
+from lungsynth.data.prepare import cubes_folder
 from lungsynth.synthesizers import TRAINABLE
 from lungsynth.training.checkpoint import all_finite, load_checkpoint, save_checkpoint
 from lungsynth.training.loop import run
@@ -27,6 +28,7 @@ SAMPLES = "samples.png"
 PAUSE = "pause"
 """A file of that name in the run's folder ends it after the step that it is in, as if by a
 signal, but with a checkpoint of that step; it works on every system."""
+CUBES = "cubes"
 CURVES_EVERY_S = 60.0  # at the most often, the end of a run aside
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
@@ -47,6 +49,9 @@ class TrainOptions:
         seed: Decides everything random in the run.
         checkpoint_every: Steps between checkpoints.
         snapshot_every: Steps between weights that are kept for choosing among; 0 keeps none.
+        cache: Where the cubes of data that are not cubes yet are cut to; None means into the
+            folder of the run.
+        workers: Processes that read whole CTs at once, for that.
     """
 
     preset: str = "default"
@@ -60,9 +65,11 @@ class TrainOptions:
     seed: int = 0
     checkpoint_every: int = 50
     snapshot_every: int = 0
+    cache: Path | None = None
+    workers: int = 1
 
     def __post_init__(self) -> None:
-        for name, low in (("devices", 1), ("nodes", 1), ("checkpoint_every", 1)):
+        for name, low in (("devices", 1), ("nodes", 1), ("checkpoint_every", 1), ("workers", 1)):
             if getattr(self, name) < low:
                 msg = f"{name} must be at least {low}; got {getattr(self, name)}"
                 raise LungSynthError(msg)
@@ -80,16 +87,19 @@ def train(
     output: Path,
     options: TrainOptions,
     on_step: Callable[[int, int, dict[str, float]], None] | None = None,
+    *,
+    on_case: Callable[[int, int], None] | None = None,
 ) -> Path | None:
     """Train a system and return its weights file, or None if the run was paused.
 
     Args:
         name: A name in ``TRAINABLE``.
-        data: Folder of the training data.
+        data: The training data: nodule cubes, or a source that ``data.sources`` knows.
         output: Folder of the run: checkpoint, losses, their curves, samples, weights. A file
             named ``PAUSE`` put there pauses the run.
         options: How.
         on_step: Called with steps done, steps in all and the losses.
+        on_case: Called with CTs read and CTs in all, while cubes are cut out of them.
 
     Raises:
         LungSynthError: If the input cannot be used, the folder already holds a run that is not
@@ -98,7 +108,12 @@ def train(
     build = resolve(TRAINABLE, name, "trainable system")
     checkpoint = output / CHECKPOINT
     _check_folder(output, resume=options.resume)
+    # before the launch, which starts the other processes: they would time out waiting for it
+    data = cubes_folder(
+        data, options.cache or output / CUBES, workers=options.workers, on_progress=on_case
+    )
     fabric = launch_fabric(options)
+    fabric.barrier()
     torch.manual_seed(options.seed)  # the networks' first weights; steps seed themselves
     recipe = build(data, options.preset, fabric, options.init)
     total_steps = options.steps or recipe.config.total_steps

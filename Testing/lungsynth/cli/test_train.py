@@ -8,7 +8,7 @@ def called(monkeypatch, tmp_path):
     """Put a fake in place of training, and return what it is called with."""
     calls = []
 
-    def fake(*arguments):
+    def fake(*arguments, **_progress):
         calls.append(arguments)
         arguments[4](1, 2, {"l1": 0.123456789})
         return tmp_path / "run" / "mcgan.safetensors"
@@ -48,7 +48,7 @@ def test_losses_go_out_as_json(lungsynth, called, tmp_path):
 
 
 def test_a_paused_run_says_so(lungsynth, monkeypatch, tmp_path):
-    def paused(*arguments):
+    def paused(*arguments, **_progress):
         arguments[4](3, 9, {"l1": 0.5})
 
     monkeypatch.setattr("lungsynth.training.run.train", paused)

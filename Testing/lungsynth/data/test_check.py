@@ -102,8 +102,8 @@ def test_what_spoils_a_training_is_noted(folder):
     ("files", "message"),
     [
         ([], "no training data that is known here; nodule cubes (train.npz"),
-        (["subset3/1.mhd"], "LUNA16, which this version cannot read yet; nodule cubes"),
-        (["LIDC-IDRI-0001/1/000001.dcm"], "LIDC-IDRI, which this version cannot read yet"),
+        (["subset3/1.mhd"], "LUNA16; nodule cubes"),
+        (["LIDC-IDRI-0001/1/000001.dcm"], "LIDC-IDRI without its readers' XML"),
         (["1.mha"], "whole images; nodule cubes"),
         (["train.csv"], "train.npz: not found"),
     ],
