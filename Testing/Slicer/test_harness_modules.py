@@ -117,6 +117,56 @@ def test_a_combo_wired_to_the_scene_lists_its_nodes_and_keeps_the_choice(panel, 
     assert selector.currentNodeID == first.GetID()
 
 
+def test_a_combo_follows_names_and_hides_what_is_hidden(panel, oblique_volume):
+    volume = oblique_volume(name="first")
+    selector = panel.ui.inputSelector
+    selector.setCurrentNode(volume)
+    changes = []
+    selector.currentNodeChanged.connect(changes.append)
+
+    volume.SetName("second")
+    volume.Modified()
+    assert selector._combo.currentText == "second"
+    assert changes == []
+    volume.SetHideFromEditors(1)
+    volume.Modified()
+    assert selector.nodeCount() == 0
+    assert changes == [None]
+
+
+def test_a_combo_makes_a_node_of_its_type(panel):
+    selector = panel.ui.inputSelector
+    selector.baseName = "Output"
+
+    node = selector.addNode()
+
+    assert node.GetClassName() == "vtkMRMLScalarVolumeNode"
+    assert node.GetName().startswith("Output")
+    assert panel.parameters.inputVolume is node
+
+
+def test_a_combo_without_none_selects_the_first_node(panel, oblique_volume):
+    import slicer
+
+    selector = panel.ui.unwiredSelector
+    first = oblique_volume(name="first")
+    oblique_volume(name="second")
+    selector.setMRMLScene(slicer.mrmlScene)
+    assert selector.currentNode() is first
+
+
+def test_a_collapsed_section_hides_its_contents_and_no_more(panel):
+    section, combo = panel.ui.inputsButton, panel.ui.inputSelector
+    panel.ui.countBox.visible = False
+
+    section.collapsed = True
+    assert not combo.visible
+    assert not section.checked
+    section.collapsed = False
+    assert combo.visible
+    assert not panel.ui.countBox.visible
+
+
 def test_a_combo_without_a_wire_in_the_file_has_no_scene(panel, oblique_volume):
     oblique_volume()
 

@@ -139,7 +139,12 @@ class qMRMLNodeComboBox(SceneWidget, qt.QWidget):
                     self.nodeAdded.emit(node)
 
     def _on_node(self, node, _event):
-        if node in self._nodes:
+        """Follow a change of name or of what is listed; voxels change too often to start anew."""
+        index = next((i for i, listed in enumerate(self._nodes) if listed is node), None)
+        if index is None:
+            return
+        row = index + (1 if self._none_enabled else 0)
+        if not self._accepts(node) or self._combo.itemText(row) != node.GetName():
             self._fill()
 
     def _accepts(self, node):
