@@ -139,6 +139,7 @@ class qSlicerApplication(qt.QApplication):
     def __init__(self, arguments):
         super().__init__(arguments)
         self._testing = True
+        self._pauses = 0
         self._application_logic = None
         self._module_manager = ModuleManager()
         self._layout_manager = LayoutManager()
@@ -216,15 +217,17 @@ class qSlicerApplication(qt.QApplication):
 
     def pauseRender(self):
         """Hold rendering back."""
+        self._pauses += 1
         self._application_logic.PauseRender()
 
     def resumeRender(self):
         """Render again."""
+        self._pauses -= 1
         self._application_logic.ResumeRender()
 
     def isRenderPaused(self):
         """Return whether rendering is held back."""
-        return self._application_logic.IsRenderPaused()
+        return self._pauses > 0
 
     def startupEnvironment(self):
         """Return the environment of the process."""
