@@ -28,7 +28,7 @@ class InsertPanel:
     Args:
         ui: The widgets of the .ui file.
         logic: Does the work.
-        onStart: Called before an insertion starts.
+        onStart: Called before an insertion starts; raises LungSynthError if it can't.
         onChanged: Called when the panel should be brought up to date.
     """
 
@@ -73,7 +73,11 @@ class InsertPanel:
         """Insert a nodule at each new seed."""
         if self.p is None:
             return
-        self.onStart()
+        try:
+            self.onStart()
+        except LungSynthError as error:
+            self.say(str(error))
+            return
         self._started = time.monotonic()
         self._firstDone = 0.0
         self._progress = (0, 0, "starting")

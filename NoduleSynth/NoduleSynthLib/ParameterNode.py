@@ -18,6 +18,7 @@ ANY = "any"
 NEED_A_BANK = ("copy-paste",)
 """Synthesizers that take real nodules from a folder: for studies, not for the panel."""
 LARGEST_SEED = 2**31 - 1  # what a QSpinBox holds
+WITHOUT_TORCH = ("procedural", "copy-paste")
 
 SYNTHESIZER_NAMES = sorted(set(SYNTHESIZERS) - set(NEED_A_BANK))
 ATTENUATIONS = [str(kind) for kind in Attenuation]

@@ -26,6 +26,7 @@ class SeedsPanel:
     Args:
         ui: The widgets of the .ui file.
         logic: For proposals and checks.
+        onStart: Called before a proposal starts; raises LungSynthError if it can't.
         onChanged: Called when the panel should be brought up to date.
         onMessage: Called with one line for the user.
     """
@@ -35,11 +36,13 @@ class SeedsPanel:
         ui: Any,  # noqa: ANN401 - a namespace of widgets
         logic: NoduleSynthLogic,
         *,
+        onStart: Callable[[], None],
         onChanged: Callable[[], None],
         onMessage: Callable[[str], None],
     ) -> None:
         self.ui = ui
         self.logic = logic
+        self.onStart = onStart
         self.onChanged = onChanged
         self.onMessage = onMessage
         self.p: NoduleSynthParameterNode | None = None
@@ -199,6 +202,11 @@ class SeedsPanel:
 
     def propose(self) -> None:
         """Add seeds in the lungs."""
+        try:
+            self.onStart()
+        except LungSynthError as error:
+            self.onMessage(str(error))
+            return
         self.proposing = True
         self.onMessage("Looking for places in the lungs ...")
         self.onChanged()

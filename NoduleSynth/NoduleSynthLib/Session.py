@@ -9,11 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from lungsynth.core.errors import LungSynthError
-
-try:
-    from lungsynth_slicer import dependencies
-except ImportError:
-    dependencies = None
 from lungsynth_slicer.sharing import VolumeSharer, imageTime
 from lungsynth_slicer.steps import Steps
 from lungsynth_slicer.volumes import volumeFromNode
@@ -85,7 +80,6 @@ class Session:
         """
         try:
             key = self._key(p)
-            pass
             if self._sharer is None:
                 self._sharer = VolumeSharer(self.folder)
         except LungSynthError as error:

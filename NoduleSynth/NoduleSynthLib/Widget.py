@@ -13,6 +13,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth_slicer import dependencies
 from lungsynth_slicer.seeds import SeedList, SeedPoint
 from lungsynth_slicer.volumes import volumeFromNode
 from NoduleSynthLib.FineTune import FineTunePanel
@@ -20,7 +21,7 @@ from NoduleSynthLib.InsertPanel import InsertPanel
 from NoduleSynthLib.LivePreview import LivePreview
 from NoduleSynthLib.Logic import NoduleSynthLogic, renew
 from NoduleSynthLib.Outputs import chooseOutput, isOutputOf, outputsOf, seedListOf
-from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode
+from NoduleSynthLib.ParameterNode import WITHOUT_TORCH, NoduleSynthParameterNode
 from NoduleSynthLib.SeedsPanel import SeedsPanel, interactionNode
 from NoduleSynthLib.Spheres import Spheres
 
@@ -43,6 +44,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._inputId: str | None = None
         self._outputId: str | None = None
         self._afterPercent = 100
+        self._packagesFound: dict[bool, bool] = {}  # with torch or without
 
     # --- life ----------------------------------------------------------------------------------
 
@@ -59,18 +61,25 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._refreshTimer.setSingleShot(True)
         self._refreshTimer.timeout.connect(self.refresh)
         self.insertPanel = InsertPanel(
-            self.ui, self.logic, onStart=self._hidePreview, onChanged=self.refreshSoon
+            self.ui, self.logic, onStart=self._start, onChanged=self.refreshSoon
         )
         self.seedsPanel = SeedsPanel(
-            self.ui, self.logic, onChanged=self.refreshSoon, onMessage=self.insertPanel.say
+            self.ui,
+            self.logic,
+            onStart=self.ensurePackages,
+            onChanged=self.refreshSoon,
+            onMessage=self.insertPanel.say,
         )
         self.preview = LivePreview(
             self.logic, onShown=self._showPreview, onError=self._previewFailed
         )
-        self.fineTune = FineTunePanel(self.ui, self)
+        self.fineTune = FineTunePanel(
+            self.ui, self, ensurePackages=lambda: dependencies.ensure(training=True)
+        )
         self.fineTune.setup()
         self.logic.session.onInfo = self.insertPanel.say
         self.ui.weightsPathLineEdit.currentPathChanged.connect(self._weightsChanged)
+        self.ui.packagesButton.clicked.connect(lambda *_: self.installPackages())
         self.ui.releaseButton.clicked.connect(lambda *_: self.release())
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
@@ -365,6 +374,44 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.logic.session.device:
             ui.deviceLabel.text = self.logic.session.device
 
+    # --- packages ------------------------------------------------------------------------------
+
+    def ensurePackages(self) -> None:
+        """Install what the synthesizer needs, if the user agrees.
+
+        Raises:
+            LungSynthError: If something is still missing.
+        """
+        if not self._packagesAreThere():
+            self._packagesFound.clear()
+            dependencies.ensure(torch=self._needsTorch())
+
+    def _needsTorch(self) -> bool:
+        return self.p.synthesizer not in WITHOUT_TORCH
+
+    def _packagesAreThere(self) -> bool:
+        """Look once; a preview never asks."""
+        torch = self._needsTorch()
+        if torch not in self._packagesFound:
+            missing = dependencies.missingRequirements() or (torch and dependencies.torchMissing())
+            self._packagesFound[torch] = not missing
+        return self._packagesFound[torch]
+
+    def installPackages(self) -> None:
+        """Install everything that inserting needs."""
+        self._packagesFound.clear()
+        try:
+            dependencies.ensure()
+        except LungSynthError as error:
+            self.insertPanel.say(str(error))
+        else:
+            self.insertPanel.say("All packages for inserting are there.")
+        self.refreshSoon()
+
+    def _start(self) -> None:
+        self._hidePreview()
+        self.ensurePackages()
+
     # --- preview -------------------------------------------------------------------------------
 
     def _updatePreview(self, problem: str, problems: dict[str, str]) -> None:
@@ -379,6 +426,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             and not problem
             and point.id not in problems
             and not self.logic.running
+            and self._packagesAreThere()
         )
         if not wanted:
             self._hidePreview()

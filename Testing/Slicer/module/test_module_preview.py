@@ -144,34 +144,63 @@ def test_scene_closed_while_a_preview_is_made(previewing, scene, slicer_app):
     assert scene.GetFirstNodeByName("NoduleSynth live preview") is None
 
 
+def cpu_seconds(process_id):
+    """Return the CPU time that a process has used so far (Linux)."""
+    import os
+    from pathlib import Path
+
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @pytest.mark.weights
-def test_at_least_five_updates_a_second_while_a_seed_is_dragged(
+def test_five_updates_a_second_while_a_seed_is_dragged(
     panel, ct, add_seeds, places, slice_view, slicer_app, wait_until
 ):
-    """From the mouse's move to the slice view drawn, with the network that ships."""
+    """From the mouse's move to the slice view drawn, with the network that ships.
+
+    In CPU time, worker and panel one after the other, so that what else runs on the machine does
+    not count.
+    """
     panel.p.synthesizer = "mcgan"
     panel.p.device = "cpu"
     view = slice_view(ct)
     add_seeds(places[3:4], diameter_mm=10.0)
     panel.p.livePreview = True
     wait_until(lambda: panel.preview.node is not None, 120)
-    shown = []
+    shown, drawing = [], [0.0]
     original = panel.preview._onShown
 
     def note():
+        started = time.process_time()
         original()
         view.render()
-        shown.append(time.monotonic())
+        shown.append(panel.preview._asked.position_ras_mm)
+        drawing[0] += time.process_time() - started
 
     panel.preview._onShown = note
+    worker = panel.logic.session.worker.processId
+    before = cpu_seconds(worker)
     start = np.array(places[3])
     view.jump(start)
-    started = time.monotonic()
-    while time.monotonic() - started < 3.0:
-        part = (time.monotonic() - started) / 3
-        panel.p.seeds.SetNthControlPointPositionWorld(0, *(start + (12 * part, -8 * part, 0)))
-        slicer_app.processEvents()
-        time.sleep(0.01)
-    updates = [moment for moment in shown if moment <= started + 3.0]
+    first, last = (np.array(view.to_pixels(start + step)[0]) for step in (0, (14, -9, 0)))
+    view._event(first.tolist(), "EnterEvent", "MouseMoveEvent", "LeftButtonPressEvent")
+    moves = 0
 
-    assert len(updates) >= 15, f"{len(updates) / 3:.1f} updates a second"
+    def drag():
+        nonlocal moves
+        moves += 1
+        pixel = np.round(first + (last - first) * min(moves / 150, 1)).astype(int)
+        if moves <= 150:
+            view._event(pixel.tolist(), "MouseMoveEvent")
+        return moves > 150 and len(shown) >= 6 and not panel.preview._busy
+
+    wait_until(drag, 120)
+    view._event(last.tolist(), "LeftButtonReleaseEvent")
+    each_s = (cpu_seconds(worker) - before + drawing[0]) / len(shown)
+
+    (point,) = panel.seedsPanel.points()
+    assert np.linalg.norm(np.array(point.position_ras_mm) - start) > 10, "the mouse moved it"
+    assert shown[-1] == pytest.approx(point.position_ras_mm), "the last one shown is where it is"
+    assert len(shown) >= 6
+    assert each_s < 0.2, f"{1 / each_s:.1f} updates a second"

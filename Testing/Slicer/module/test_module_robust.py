@@ -77,8 +77,7 @@ def test_saved_scene_holds_no_helper_nodes(panel, add_seeds, places, mrb, tmp_pa
     mrb.round_trip(tmp_path / "scene.mrb")
 
     names = [
-        slicer.mrmlScene.GetNthNode(n).GetName()
-        for n in range(slicer.mrmlScene.GetNumberOfNodes())
+        slicer.mrmlScene.GetNthNode(n).GetName() for n in range(slicer.mrmlScene.GetNumberOfNodes())
     ]
     assert "NoduleSynth size rings" not in names
     assert "NoduleSynth live preview" not in names
@@ -243,6 +242,48 @@ def test_missing_torch_says_what_to_do(
     assert "1 nodule inserted" in run_and_read(panel, wait_until, slicer_app)
 
 
+def test_packages_are_asked_for_on_insert_and_no_is_respected(
+    panel, add_seeds, places, dialogs, monkeypatch, node_ids, insert, slicer_app
+):
+    import qt
+
+    from lungsynth_slicer import dependencies
+
+    installed = []
+    monkeypatch.setattr(dependencies, "missingRequirements", lambda **_: ["safetensors>=0.4.3"])
+    monkeypatch.setattr(dependencies, "_installRequirements", installed.append)
+    panel._packagesFound.clear()
+    add_seeds(places[:1])
+    before = node_ids()
+    dialogs.answer(qt.QMessageBox.Cancel)
+    panel.ui.insertButton.click()
+    slicer_app.processEvents()
+
+    assert "reads weights; 1 MB" in dialogs.texts[0]
+    assert installed == []
+    assert not panel.logic.running
+    assert "nothing was installed" in panel.ui.statusLabel.text
+    assert node_ids() == before
+    dialogs.answer(qt.QMessageBox.Ok)
+    assert "1 nodule inserted" in insert()
+    assert installed == [["safetensors>=0.4.3"]]
+
+
+def test_preview_never_asks_for_packages(
+    panel, add_seeds, places, dialogs, monkeypatch, slicer_app
+):
+    from lungsynth_slicer import dependencies
+
+    monkeypatch.setattr(dependencies, "missingRequirements", lambda **_: ["safetensors>=0.4.3"])
+    panel._packagesFound.clear()
+    add_seeds(places[:1])
+    panel.p.livePreview = True
+    slicer_app.processEvents()
+
+    assert dialogs.shown == []
+    assert not panel.logic.session.worker.running
+
+
 def test_unwritable_temporary_folder_gives_one_line(
     panel, add_seeds, places, wait_until, slicer_app, monkeypatch, node_ids
 ):
@@ -363,9 +404,7 @@ def test_two_volumes_keep_their_own_seeds_and_outputs(
     add_seeds(places[:1])
     insert()
     first_output = panel.p.outputVolume
-    second = slicer.util.addVolumeFromArray(
-        phantom.voxels.copy(), phantom.ijk_to_ras, "Second"
-    )
+    second = slicer.util.addVolumeFromArray(phantom.voxels.copy(), phantom.ijk_to_ras, "Second")
     panel.ui.inputSelector.setCurrentNode(second)
     slicer_app.processEvents()
     assert panel.p.outputVolume is None
