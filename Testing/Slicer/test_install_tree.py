@@ -185,7 +185,8 @@ def test_icon_and_screenshots_are_pictures_that_ship():
     for url in urls:
         assert url.startswith(raw)
         picture = PROJECT / url.removeprefix(raw)
-        assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", url
+        starts = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff"}[picture.suffix]
+        assert picture.read_bytes().startswith(starts), url
         assert picture.stat().st_size < 150_000, url
 
 
