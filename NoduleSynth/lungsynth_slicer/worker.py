@@ -205,14 +205,17 @@ class Worker:
         self._stderr = (self._stderr + _bytes(process.readAllStandardError()))[-STDERR_KEPT:]
 
     def _finished(self, process: Any) -> None:  # noqa: ANN401
+        if process is self._process:
+            self._readError(process)
+            self._readOutput(process)  # it may have answered before it died
+        if process is self._process:
+            self._explainEnd(process)
         if process in _dying:
             _dying.remove(process)
-        if process is not self._process:
-            return
-        self._readError(process)
-        self._readOutput(process)  # it may have answered before it died
-        if process is not self._process:
-            return
+        process.deleteLater()  # not at once: it is the one that calls
+
+    def _explainEnd(self, process: Any) -> None:  # noqa: ANN401
+        """Say how a process ended that was not told to, and its last words."""
         how = f"ended with status {process.exitCode()}"
         if process.exitStatus() == qt.QProcess.CrashExit:
             how = "was killed, perhaps because memory ran out, or crashed"
@@ -223,6 +226,8 @@ class Worker:
         if process is self._process and error == qt.QProcess.FailedToStart:
             program = (self.command or workerCommand())[0]
             self._end(f"the worker process cannot be started ({program}): {process.errorString()}")
+            _dying.remove(process)  # it never lived, so it won't be said to have finished
+            process.deleteLater()
 
     def _end(self, message: str) -> None:
         """Give up on this process; tell each open request, and whoever else wants to know."""

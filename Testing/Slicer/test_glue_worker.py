@@ -122,6 +122,8 @@ def test_a_refused_request_is_followed_by_one_that_is_done(worker_of, answers, w
 def test_a_cancelled_request_is_told_once_and_the_next_starts_a_new_process(
     worker_of, answers, wait_until
 ):
+    import lungsynth_slicer.worker as module
+
     worker = worker_of()
     told = []
     worker.request("load", **answers.callbacks, synthesizer="procedural")
@@ -138,7 +140,7 @@ def test_a_cancelled_request_is_told_once_and_the_next_starts_a_new_process(
     assert (answers.failed, told) == (["cancelled"], ["cancelled"])
     assert not worker.busy
     assert not worker.running
-    wait_until(lambda: not alive(pid))
+    wait_until(lambda: not alive(pid) and not module._dying)
     worker.request("load", **answers.callbacks, synthesizer="procedural")
     wait_until(lambda: answers.done, 60)
     assert worker.generation == generation + 1
@@ -148,6 +150,8 @@ def test_a_cancelled_request_is_told_once_and_the_next_starts_a_new_process(
 def test_a_process_killed_from_outside_is_one_clear_line_and_can_be_replaced(
     worker_of, answers, wait_until
 ):
+    import lungsynth_slicer.worker as module
+
     ended = []
     worker = worker_of(onExit=ended.append)
     worker.request("load", **answers.callbacks, synthesizer="procedural")
@@ -160,6 +164,8 @@ def test_a_process_killed_from_outside_is_one_clear_line_and_can_be_replaced(
     assert "was killed, perhaps because memory ran out" in ended[0]
     assert "started again when it is next needed" in ended[0]
     assert "\n" not in ended[0]
+    assert not worker.running
+    wait_until(lambda: not module._dying)
     worker.request("load", **answers.callbacks, synthesizer="procedural")
     wait_until(lambda: len(answers.done) == 2, 60)
 
@@ -208,6 +214,8 @@ def test_a_program_that_is_not_there_is_named(slicer_app, answers, wait_until):
 
     assert "cannot be started (/nowhere/PythonSlicer)" in answers.failed[0]
     assert not worker.running
+    worker.request("load", **answers.callbacks)  # and again, should it be there now
+    wait_until(lambda: len(answers.failed) == 2)
 
 
 def test_lines_in_pieces_and_several_at_once_are_read_whole(worker_of, answers, wait_until):

@@ -148,24 +148,27 @@ class Worker:
             )
 
         progress(0, len(seeds))
+        attempts = None
         try:
             attempts = make()
         except Exception as error:
             if not (_out_of_memory(error) and self._loaded().device.startswith("cuda")):
                 raise
+        if attempts is None:  # out of the handler: the error holds on to the GPU's memory
             self._leave_gpu()
             attempts = make()
         write_changes(output, attempts)
-        return {"file": str(output), "seconds": round(time.perf_counter() - started, 4)}
+        seconds = round(time.perf_counter() - started, 4)
+        return {"file": str(output), "seconds": seconds, "device": self._loaded().device}
 
     def _leave_gpu(self) -> None:
         """Load the synthesizer again on the CPU and say so."""
         self._event("info", message="the GPU is out of memory: going on with the CPU, slower")
-        name = self._loaded().name
-        self._synthesizer = None
         import torch
 
-        torch.cuda.empty_cache()
+        name = self._loaded().name
+        self._synthesizer = None
+        torch.cuda.empty_cache()  # for the user's other programs
         self._synthesizer = _load_synthesizer(name, "cpu", self._weights)
 
     def _propose(self, request: Request) -> Result:

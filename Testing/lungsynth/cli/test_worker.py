@@ -371,7 +371,7 @@ def test_a_full_gpu_is_left_for_the_cpu_and_the_user_is_told(ready, events, tmp_
     monkeypatch.setattr(worker_module, "_load_synthesizer", load)
     done = ready("insert", seeds=values_of(SEEDS), output=str(tmp_path / "a.npz"))
 
-    assert done["event"] == "done"
+    assert (done["event"], done["device"]) == ("done", "cpu")
     assert loaded == [("procedural", "cpu", None)]
     (info,) = [event for event in events if event["event"] == "info"]
     assert info["message"] == "the GPU is out of memory: going on with the CPU, slower"
