@@ -137,7 +137,7 @@ def test_seed_next_to_an_inserted_nodule_is_refused_before_insert(
 ):
     add_seeds(places[:1])
     insert()
-    near = tuple(np.array(places[0]) + (4, 3, 2))
+    near = tuple(np.add(places[0], (4, 3, 2)))
     add_seeds([near])
     slicer_app.processEvents()
 

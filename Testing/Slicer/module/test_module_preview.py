@@ -183,17 +183,21 @@ def test_five_updates_a_second_while_a_seed_is_dragged(
     before = cpu_seconds(worker)
     start = np.array(places[3])
     view.jump(start)
+    view.render()
     first, last = (np.array(view.to_pixels(start + step)[0]) for step in (0, (14, -9, 0)))
     view._event(first.tolist(), "EnterEvent", "MouseMoveEvent", "LeftButtonPressEvent")
     moves = 0
 
     def drag():
+        """Move the mouse to and fro until enough was shown, and end where ``last`` is."""
         nonlocal moves
         moves += 1
-        pixel = np.round(first + (last - first) * min(moves / 150, 1)).astype(int)
-        if moves <= 150:
-            view._event(pixel.tolist(), "MouseMoveEvent")
-        return moves > 150 and len(shown) >= 6 and not panel.preview._busy
+        enough = len(shown) >= 6
+        part = 1.0 if enough else 0.5 - 0.5 * np.cos(moves / 20)
+        pixel = np.round(first + (last - first) * part).astype(int)
+        view._event(pixel.tolist(), "MouseMoveEvent")
+        slicer_app.processEvents()
+        return enough and not panel.preview._busy
 
     wait_until(drag, 120)
     view._event(last.tolist(), "LeftButtonReleaseEvent")

@@ -304,27 +304,26 @@ def test_unwritable_temporary_folder_gives_one_line(
     assert "1 nodule inserted" in run_and_read(panel, wait_until, slicer_app)
 
 
-def test_disk_that_fills_up_while_the_volume_is_shared_gives_one_line(
-    panel, add_seeds, places, wait_until, slicer_app, node_ids
+def test_full_disk_while_the_volume_is_written_gives_one_line(
+    panel, add_seeds, places, wait_until, slicer_app, node_ids, monkeypatch
 ):
+    """Whatever is written to /dev/full fails as on a full disk."""
+    from pathlib import Path
+
+    original = Path.open
+
+    def on_a_full_disk(path, *args, **kwargs):
+        return original(Path("/dev/full") if path.suffix == ".npy" else path, *args, **kwargs)
+
     add_seeds(places[:1])
     before = node_ids()
-    session = panel.logic.session
-    session._folder = type(session.folder)("/dev/full/none")  # no folder, and none can be made
-    session.__class__.folder.fget(session)
-    from lungsynth_slicer.sharing import VolumeSharer
-
-    class Full(VolumeSharer):
-        def share(self, node, onDone, onError):
-            del node, onDone
-            onError("cannot write the volume: No space left on device")
-
-    session._sharer = Full(session.folder)
-    said = run_and_read(panel, wait_until, slicer_app)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", on_a_full_disk)
+        said = run_and_read(panel, wait_until, slicer_app)
 
     assert "No space left on device" in said
+    assert "\n" not in said
     assert node_ids() == before
-    session._sharer = None
     assert "1 nodule inserted" in run_and_read(panel, wait_until, slicer_app)
 
 

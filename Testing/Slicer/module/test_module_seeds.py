@@ -45,7 +45,7 @@ def test_click_in_a_slice_view_makes_a_seed_with_the_nodule_of_the_panel(
     assert panel.ui.insertButton.enabled
 
     panel.ui.placeButton.click()
-    view.click(place + (30, 0, 0))
+    view.click(place + np.array((30, 0, 0)))
     slicer_app.processEvents()
     assert len(panel.seedsPanel.points()) == 1, "placing is over"
 
