@@ -6,12 +6,16 @@ of voxels for each nodule (``changes``); the panel's side puts them into the nod
 =============  ==================================================================================
 volumes        volume nodes as ``Volume``, sharing memory; clones
 seeds          a fiducial list whose points each carry a spec
-segments       one segment for each nodule, coded as such
+segments       one segment for each nodule, coded as such, and which places are taken
+layers         the label map that the segments share
 table          asked and measured, one row for each nodule
 sharing        the voxels of a volume node as a file that the worker maps into memory
+steps          long work in steps, between which Qt handles its events
 worker         the client of ``lungsynth worker``
 changes        what the worker found, as values
 history        what can be undone and redone
 dependencies   packages that are asked for on first use
 =============  ==================================================================================
+
+Errors that a user can mend are ``LungSynthError``, or one line handed to an ``onError``.
 """
