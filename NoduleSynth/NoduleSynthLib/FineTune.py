@@ -137,6 +137,7 @@ class FineTunePanel(VTKObservationMixin):
             checkArguments(data),
             onDone=lambda event: self._dataChecked(data, event),
             onError=self._failed,
+            onEvent=self._heard,
             what="the check of the data",
         )
         self.check()
@@ -174,7 +175,8 @@ class FineTunePanel(VTKObservationMixin):
             return
         for name in ("fineTuneOutputPath", "fineTuneWeightsPath"):
             getattr(self.ui, name).addCurrentPathToHistory()
-        weights, device = self.ui.fineTuneWeightsPath.currentPath, self.owner.p.device
+        weights = self.ui.fineTuneWeightsPath.currentPath
+        device = self.owner.p.device if self.owner.p is not None else "auto"
         self._busy, self._since, self._progress = TRAINING, None, (run.doneSteps, steps)
         if run.stage is not Stage.NONE:
             self._fresh = list(readLosses(run.folder))

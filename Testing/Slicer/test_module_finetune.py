@@ -111,6 +111,14 @@ def said(panel):
     return panel.ui.fineTuneStatusLabel.text
 
 
+def alive(processId):
+    try:
+        os.kill(processId, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def nodes(scene):
     kinds = ("Table", "PlotChart", "PlotSeries", "PlotView")
     return {kind: scene.GetNumberOfNodesByClass(f"vtkMRML{kind}Node") for kind in kinds}
@@ -229,10 +237,12 @@ def test_cancel_and_a_kill_from_outside_leave_a_usable_panel(
     choose(panel, data_folder, run, start_weights, steps=MANY)
     panel.ui.fineTuneStartButton.click()
     wait_until(lambda: nodes(scene)["Table"] == 1, LONG_S)
+    processId = panel._process.processId
     panel.ui.fineTuneCancelButton.click()
     assert said(panel) == "Stopped. Resume goes on from the last checkpoint."
     assert set(nodes(scene).values()) == {0}
     assert enabled(panel) == ["Check", "Start"]
+    wait_until(lambda: not alive(processId), 5)
 
     panel.ui.fineTuneStartButton.click()  # the data were checked: it trains at once
     wait_until(lambda: panel.ui.fineTuneProgressBar.value > 0, LONG_S)
@@ -351,3 +361,24 @@ def test_times_are_told_in_words(seconds, words):
     from NoduleSynthLib.FineTune import inWords
 
     assert inWords(seconds) == words
+
+
+def test_the_section_is_part_of_the_module(open_module, data_folder, tmp_path, wait_until):
+    """Wired through the module's own widget: check the data, and hand weights to Insert."""
+    widget = open_module("NoduleSynth")
+    ui = widget.ui
+    ui.fineTuneDataPath.currentPath = str(data_folder)
+    assert ui.fineTuneCheckButton.enabled
+    ui.fineTuneCheckButton.click()
+    wait_until(lambda: ui.fineTuneSummaryLabel.text, LONG_S)
+    assert "5 of 6 nodules can be used" in ui.fineTuneSummaryLabel.text
+
+    (tmp_path / "run.json").write_text('{"system": "mcgan", "total_steps": 4}', encoding="utf-8")
+    (tmp_path / "losses.jsonl").write_text('{"step": 4, "l1": 1}\n{"ste', encoding="utf-8")
+    (tmp_path / "mcgan.safetensors").write_bytes(b"weights")
+    ui.fineTuneOutputPath.currentPath = str(tmp_path)
+    assert "finished run of 4 steps" in ui.fineTuneStatusLabel.text
+    ui.fineTuneUseButton.click()
+
+    assert widget.p.weights == str(tmp_path / "mcgan.safetensors")
+    assert widget.p.synthesizer == "mcgan"
