@@ -111,9 +111,9 @@ def said(panel):
     return panel.ui.fineTuneStatusLabel.text
 
 
-def alive(processId):
+def alive(process_id):
     try:
-        os.kill(processId, 0)
+        os.kill(process_id, 0)
     except ProcessLookupError:
         return False
     return True
@@ -237,12 +237,12 @@ def test_cancel_and_a_kill_from_outside_leave_a_usable_panel(
     choose(panel, data_folder, run, start_weights, steps=MANY)
     panel.ui.fineTuneStartButton.click()
     wait_until(lambda: nodes(scene)["Table"] == 1, LONG_S)
-    processId = panel._process.processId
+    process_id = panel._process.processId
     panel.ui.fineTuneCancelButton.click()
     assert said(panel) == "Stopped. Resume goes on from the last checkpoint."
     assert set(nodes(scene).values()) == {0}
     assert enabled(panel) == ["Check", "Start"]
-    wait_until(lambda: not alive(processId), 5)
+    wait_until(lambda: not alive(process_id), 5)
 
     panel.ui.fineTuneStartButton.click()  # the data were checked: it trains at once
     wait_until(lambda: panel.ui.fineTuneProgressBar.value > 0, LONG_S)
