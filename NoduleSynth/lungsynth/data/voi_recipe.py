@@ -174,8 +174,10 @@ class VoiGanRecipe(ABC):
         """Return what it is trained on: how many nodules, of which patients, and a fingerprint."""
         cubes, used = self.sampler.cubes, self.sampler.indices
         patients = sorted({cubes.table[n]["patient"] for n in used})
-        fingerprint = hashlib.sha256(cubes.hu[used].tobytes()).hexdigest()
-        return {"nodules": len(used), "patients": patients, "sha256": fingerprint}
+        digest = hashlib.sha256()
+        for n in used:  # one by one: a store may be larger than the memory
+            digest.update(cubes.hu[n].tobytes())
+        return {"nodules": len(used), "patients": patients, "sha256": digest.hexdigest()}
 
     @torch.no_grad()
     def draw_samples(
