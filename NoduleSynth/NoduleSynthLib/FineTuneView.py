@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,12 @@ class FineTuneView:
 
     def say(self, message: str) -> None:
         """Show one line under the buttons."""
-        self.ui.fineTuneStatusLabel.text = message
+        self.ui.fineTuneStatusLabel.text = breakable(message)
         self.ui.fineTuneStatusLabel.setVisible(bool(message))
 
     def summarise(self, lines: Sequence[str]) -> None:
         """Show what the data folder holds."""
-        self.ui.fineTuneSummaryLabel.text = "\n".join(lines)
+        self.ui.fineTuneSummaryLabel.text = breakable("\n".join(lines))
         self.ui.fineTuneSummaryLabel.setVisible(bool(lines))
 
     def progress(self, done: int, total: int) -> None:
@@ -144,3 +145,8 @@ class FineTuneView:
         self._plotView.setMRMLScene(slicer.mrmlScene)
         self._plotView.setMRMLPlotViewNode(view)
         holder.setVisible(True)
+
+
+def breakable(text: str) -> str:
+    """Return a text whose paths may be broken at their folders: else one widens the panel."""
+    return re.sub(r"([/\\])", "\\1\u200b", text)

@@ -108,7 +108,7 @@ def enabled(panel):
 
 
 def said(panel):
-    return panel.ui.fineTuneStatusLabel.text
+    return panel.ui.fineTuneStatusLabel.text.replace("\u200b", "")
 
 
 def alive(process_id):
@@ -350,6 +350,16 @@ def test_every_disabled_button_says_why(make_panel):
         button = getattr(panel.ui, f"fineTune{name}Button")
         assert not button.enabled
         assert button.toolTip.endswith("."), name
+
+
+def test_a_long_path_does_not_widen_the_panel(make_panel):
+    panel = make_panel()
+    label = panel.ui.fineTuneStatusLabel
+    panel.view.say("Finished.")
+    narrow = label.minimumSizeHint().width()
+    panel.view.say("Finished: " + "/a-folder-of-mine" * 20)
+
+    assert label.minimumSizeHint().width() < narrow + 200
 
 
 @pytest.mark.parametrize(
