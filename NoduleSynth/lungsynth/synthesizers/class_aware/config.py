@@ -36,8 +36,8 @@ class ClassAwareConfig:
     reading_weight: float = 0.5
     redrawn_part: float = 0.25  # of a batch, asked for with another malignancy
     ema_decay: float = 0.998
-    total_steps: int = 4400
-    decay_steps: int = 1000  # over the last of them the learning rates fall to a tenth
+    total_steps: int = 6000
+    decay_steps: int = 1500  # over the last of them the learning rates fall to a tenth
 
     def box_mm(self, diameter_mm: float) -> float:
         """Return the side of the box in mm for a nodule of a diameter in mm."""
