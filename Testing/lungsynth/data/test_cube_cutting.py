@@ -5,7 +5,9 @@ import pytest
 
 from lungsynth.core.volume import Volume
 from lungsynth.data.cube_cutting import cut_cube, cut_mask
+from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.data.records import VoxelMask
+from lungsynth.io.reading import read_ct
 
 AT = (-33.4, 27.1, -101.3)
 
@@ -80,3 +82,19 @@ def test_a_mask_is_not_mirrored_and_may_be_elsewhere(make_phantom):
 
     assert cut_mask(volume, mask, at).sum() == pytest.approx(mask.voxels.sum(), rel=0.05)
     assert not cut_mask(volume, mask, (at[0] + 60, at[1], at[2])).any()
+
+
+def test_a_real_nodule_is_cut_as_others_cut_it(shared_data):
+    """The cubes at hand were made by NODE21's organisers from the same CT."""
+    cubes = NoduleCubes.load(shared_data / "ct_nodules", "train")
+    volume = read_ct(shared_data / "ct" / "LIDC-IDRI-0063" / "ct.nii.gz")
+    chosen = [n for n, row in enumerate(cubes.table) if row["patient"] == "LIDC-IDRI-0063"]
+
+    assert len(chosen) == 2
+    for n in chosen:
+        row = cubes.table[n]
+        x, y, z = (float(row[f"centre_{axis}_lps_mm"]) for axis in "xyz")
+        ours = cut_cube(volume, (-x, -y, z)).clip(-1024, 1016)
+        assert np.corrcoef(ours.ravel(), cubes.hu[n].ravel())[0, 1] > 0.9999
+        aside = cut_cube(volume, (-x + 0.5, -y, z)).clip(-1024, 1016)
+        assert np.corrcoef(aside.ravel(), cubes.hu[n].ravel())[0, 1] < 0.9995
