@@ -12,7 +12,7 @@ slicer.util.saveNode(result.volume, "out.nrrd")
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -39,6 +39,11 @@ class ScriptCase:
     synthesizer: str = "mcgan"
     device: str = "auto"
     weights: str = ""
+
+    @classmethod
+    def of(cls, other: Any) -> ScriptCase:  # noqa: ANN401 - a ``Case``
+        """Return the nodes and settings of another case as they are now."""
+        return cls(**{one.name: getattr(other, one.name) for one in fields(cls)})
 
 
 class Seeds:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import qt
 import slicer
+from slicer.i18n import tr as _
 
 from lungsynth.core.errors import LungSynthError
 from NoduleSynthLib.Layers import showLayers
@@ -73,6 +74,10 @@ class InsertPanel:
         """Insert a nodule at each new seed."""
         if self.p is None:
             return
+        with slicer.util.tryWithErrorDisplay(_("The insertion could not be started.")):
+            self._insert()
+
+    def _insert(self) -> None:
         try:
             self.onStart()
         except LungSynthError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,10 +27,12 @@ from lungsynth_slicer.history import History, Step
 from lungsynth_slicer.seeds import SeedList, SeedPoint
 from lungsynth_slicer.steps import Steps
 from lungsynth_slicer.volumes import startClone, volumeFromNode, voxelsChanged, voxelsOf
-from NoduleSynthLib.Console import ConsoleMixin
+from NoduleSynthLib.Console import ConsoleMixin, ScriptCase
 from NoduleSynthLib.Outputs import Case, isOutputOf, link, makeSeedList, makeSegmentation, makeTable
 from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode
 from NoduleSynthLib.Session import Session
+
+logger = logging.getLogger(__name__)
 
 STOPPED = "Stopped. Nothing was changed."
 DRAWN_SEEDS = 100_000
@@ -44,9 +47,16 @@ class _Boxes:
 
 @dataclass(eq=False)
 class Run:
-    """An insertion on its way."""
+    """An insertion on its way.
 
-    case: Case
+    Args:
+        asked: Whose nodes these are; the user may turn it to others meanwhile.
+        case: The nodes and settings as they were when it started.
+        points: The seeds as they were then.
+    """
+
+    asked: Case
+    case: ScriptCase
     points: list[SeedPoint]
     inputId: str
     scene: slicer.vtkMRMLScene
@@ -216,7 +226,8 @@ class NoduleSynthLogic(ConsoleMixin, ScriptedLoadableModuleLogic):
             onError(str(error))
             return
         run = Run(
-            case=p,
+            asked=p,
+            case=ScriptCase.of(p),
             points=points,
             inputId=p.inputVolume.GetID(),
             scene=p.inputVolume.GetScene(),
@@ -235,7 +246,7 @@ class NoduleSynthLogic(ConsoleMixin, ScriptedLoadableModuleLogic):
             if run is self._run:
                 self._request(run, failed)
 
-        self.session.prepare(p, ready, failed)
+        self.session.prepare(run.case, ready, failed)
 
     def _readyPoints(self, p: Case) -> list[SeedPoint]:
         """Return the seeds to insert.
@@ -324,29 +335,43 @@ class NoduleSynthLogic(ConsoleMixin, ScriptedLoadableModuleLogic):
         self, run: Run, output: slicer.vtkMRMLScalarVolumeNode, attempts: list[Attempt]
     ) -> Iterator[None]:
         """Put in one nodule after the other; a failure takes all of them out again."""
-        p = run.case
+        try:
+            yield from self._putOneByOne(run, output, attempts)
+        except LungSynthError:
+            raise
+        except Exception as error:
+            logger.exception("an insertion failed")
+            msg = f"a defect in NoduleSynth, please report it: {type(error).__name__}: {error}"
+            raise LungSynthError(msg) from error
+
+    def _putOneByOne(
+        self, run: Run, output: slicer.vtkMRMLScalarVolumeNode, attempts: list[Attempt]
+    ) -> Iterator[None]:
+        case = run.case
         volume = volumeFromNode(run.scene.GetNodeByID(run.inputId))
-        p.outputVolume = output
+        case.outputVolume = output
         for role, make in (("segmentation", makeSegmentation), ("table", makeTable)):
-            if getattr(p, role) is None:
-                node = make(output)
-                run.made.append(node)
-                setattr(p, role, node)
-        link(p)
-        history = self.history(p)
-        seeds = SeedList(p.seeds)
+            node = getattr(case, role)
+            if node is None or node.GetScene() is None:
+                setattr(case, role, make(output))
+                run.made.append(getattr(case, role))
+        link(case)
+        history = self.history(case)
         voxels = voxelsOf(output)
         for point, attempt in zip(run.points, attempts, strict=True):
             insertion = paste(voxels, volume, point.seed, attempt)
             number = len(history.done) + 1
-            segmentId = segments.addNodule(p.segmentation, output, insertion, number)
-            table.addRow(p.table, insertion)
-            _settle(seeds, point)
-            step = Step(insertion, attempt, _owner(p.seeds, point.id), segmentId, number)
+            segmentId = segments.addNodule(case.segmentation, output, insertion, number)
+            table.addRow(case.table, insertion)
+            _settle(SeedList(case.seeds), point)
+            step = Step(insertion, attempt, _owner(case.seeds, point.id), segmentId, number)
             history.push(step)
             run.steps.append(step)
             yield
         voxelsChanged(output)
+        if run.asked.inputVolume is case.inputVolume:
+            run.asked.outputVolume = output
+            run.asked.segmentation, run.asked.table = case.segmentation, case.table
 
     def cancel(self, message: str = STOPPED) -> None:
         """Stop a running insertion; the scene is as it was before it."""

@@ -44,6 +44,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._inputId: str | None = None
         self._outputId: str | None = None
         self._afterPercent = 100
+        self._previewed: Any = None
         self._packagesFound: dict[bool, bool] = {}  # with torch or without
 
     # --- life ----------------------------------------------------------------------------------
@@ -241,8 +242,6 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._hidePreview()
         chooseOutput(self.p, output)
-        if output is None and self.p.seeds is not None:
-            renew(SeedList(self.p.seeds))
 
     def _weightsChanged(self, path: str) -> None:
         if self.p is not None and path != self.p.weights:
@@ -291,6 +290,8 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._observeSeeds(self.p.seeds)
         self.seedsPanel.specifyNew()
+        if self.p.outputVolume is None and self.p.seeds is not None and not self.logic.running:
+            renew(SeedList(self.p.seeds))
         problem, problems = "", {}
         try:
             if self.p.inputVolume is not None:
@@ -431,6 +432,9 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not wanted:
             self._hidePreview()
         else:
+            if point.seed != self._previewed:  # faded out, it could not be seen to move
+                self._previewed = point.seed
+                self.p.afterPercent = 100
             self.preview.request(self.p, point.seed)
 
     def _showPreview(self) -> None:
@@ -459,7 +463,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._hidePreview()
         self.logic.session.stop()
         self.p.livePreview = False
-        self.insertPanel.say("Memory is free again.")
+        self.insertPanel.say("Memory is free again; live preview is off.")
         self.refreshSoon()
 
 

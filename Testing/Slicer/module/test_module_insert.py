@@ -205,10 +205,11 @@ def test_cancel_at_ten_random_moments_leaves_the_scene_as_before(
     before = node_ids()
     rng = random.Random(11)
     stages = set()
-    for _ in range(10):
+    for attempt in range(10):
         panel.ui.insertButton.click()
-        assert panel.ui.cancelButton.enabled or panel.logic.running
-        until = time.monotonic() + rng.uniform(0.0, 1.2)
+        if attempt % 2:  # every other time in the middle of the work, however slow the start
+            wait_until(lambda: panel.insertPanel._progress[2] == "inserting", 60)
+        until = time.monotonic() + rng.uniform(0.0, 0.8 if attempt % 2 == 0 else 0.1)
         wait_until(lambda end=until: time.monotonic() > end or not panel.logic.running)
         assert panel.logic.running, "too quick to be cancelled"
         stages.add(panel.insertPanel._progress[2])
@@ -224,7 +225,7 @@ def test_cancel_at_ten_random_moments_leaves_the_scene_as_before(
         assert not panel.ui.undoButton.enabled
         assert [point.state for point in panel.seedsPanel.points()] == ["new"] * 20
     np.testing.assert_array_equal(voxels(ct), phantom.voxels)
-    assert "inserting" in stages, "at least one moment lay in the middle of the work"
+    assert {"preparing", "inserting"} <= stages
 
 
 def test_insert_works_after_a_cancel(panel, add_seeds, insert, places, phantom):
@@ -283,12 +284,76 @@ def test_progress_is_shown_while_it_runs(panel, add_seeds, places, wait_until):
 
 
 def test_event_loop_is_never_blocked_long(panel, add_seeds, places, wait_until, loop_watch):
-    add_seeds(places[:12])
-    with loop_watch() as watch:
+    """Three tries, as a busy machine may hold up any one of them; code that blocks fails all."""
+    gaps = []
+    for n in range(3):
+        add_seeds(places[6 * n : 6 * n + 6])
+        with loop_watch() as watch:
+            panel.ui.insertButton.click()
+            wait_until(lambda: not panel.logic.running, 60)
+        gaps.append(watch.longest_gap_s)
+        if gaps[-1] < 0.2:
+            return
+    pytest.fail(f"blocked for {gaps} s")
+
+
+def test_ct_switched_during_a_run_leaves_the_run_where_it_was(
+    panel, ct, add_seeds, places, phantom, wait_until, slicer_app
+):
+    import slicer
+
+    other = slicer.util.addVolumeFromArray(phantom.voxels.copy(), phantom.ijk_to_ras, "Other")
+    add_seeds(places[:3])
+    panel.ui.insertButton.click()
+    panel.ui.inputSelector.setCurrentNode(other)
+    wait_until(lambda: not panel.logic.running, 60)
+    slicer_app.processEvents()
+
+    assert panel.p.inputVolume is other
+    assert panel.p.outputVolume is None
+    panel.ui.inputSelector.setCurrentNode(ct)
+    slicer_app.processEvents()
+    expected = directly(phantom, places[:3])
+    np.testing.assert_array_equal(voxels(panel.p.outputVolume), expected.volume.voxels)
+    assert panel.ui.undoButton.enabled
+    assert [point.state for point in panel.seedsPanel.points()] == ["inserted"] * 3
+
+
+def test_defect_while_pasting_is_told_and_the_panel_can_be_used_again(
+    panel, add_seeds, places, node_ids, wait_until, slicer_app, monkeypatch, insert
+):
+    from lungsynth_slicer import table
+
+    def broken(_node, _insertion):
+        msg = "column"
+        raise KeyError(msg)
+
+    add_seeds(places[:2])
+    before = node_ids()
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "addRow", broken)
         panel.ui.insertButton.click()
         wait_until(lambda: not panel.logic.running, 60)
+        slicer_app.processEvents()
 
-    assert watch.longest_gap_s < 0.2
+    assert "please report it: KeyError" in panel.ui.statusLabel.text
+    assert node_ids() == before
+    assert "2 nodules inserted" in insert()
+
+
+def test_script_in_the_console_leaves_the_open_panel_alone(panel, ct, places, slicer_app):
+    from NoduleSynth import NoduleSynthLogic
+
+    logic = NoduleSynthLogic()
+    seeds = logic.seedsFor(ct)
+    seeds.add(places[0], diameter_mm=12)
+    result = logic.insertNow(ct, seeds, synthesizer="procedural")
+    logic.cleanup()
+    slicer_app.processEvents()
+
+    assert panel.p.outputVolume is None
+    assert panel.p.seeds is None
+    assert result.volume.GetName() == "Chest with nodules"
 
 
 def test_slice_views_fade_between_before_and_after(
