@@ -101,15 +101,18 @@ class PythonProcess:
     def _finished(self) -> None:
         if self in _dying:
             _dying.remove(self)
-        if self._over:
-            return
-        self._readError()
-        self._readOutput()
-        if self._over:
-            return
-        self._over = True
+        if not self._over:
+            self._readError()
+            self._readOutput()
         crashed = self._process.exitStatus() == qt.QProcess.CrashExit
         status = int(self._process.exitCode())
+        self._process.deleteLater()  # its connections hold this object, and this object holds it
+        if not self._over:
+            self._over = True
+            self._tell(status, crashed=crashed)
+
+    def _tell(self, status: int, *, crashed: bool) -> None:
+        """Call what is waiting for the end."""
         if not crashed and status == 0:
             self._onDone(self._done)
             return

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 SIDE = 48
-LONG_S = 120  # a process imports torch on a busy machine
+LONG_S = 300  # a process imports torch on a busy machine
 MANY = 100_000  # steps that no test waits for
 
 
