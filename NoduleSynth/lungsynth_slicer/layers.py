@@ -1,8 +1,7 @@
 """Label maps that many segments share, changed in place.
 
-Slicer draws a shared label map once, however many segments it holds, and saves it as it is; with a
-label map for each of 100 segments, a slice view takes ten times as long to draw, and saving takes
-half a minute, as Slicer then merges them one by one.
+With a label map for each of 100 segments, a slice view takes several times as long to draw, and
+before saving Slicer merges them one by one, for many seconds (decision 8 has figures).
 """
 
 from __future__ import annotations
