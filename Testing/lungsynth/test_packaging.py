@@ -37,9 +37,13 @@ def test_every_folder_of_modules_is_a_package():
 def test_versions_are_bounded_from_below_alone():
     """Slicer and other extensions share one environment: an upper bound breaks theirs."""
     text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
-    requirements = re.findall(r'^    "([\w-]+)([^"]*)",$', text.split("[tool.")[0], re.MULTILINE)
+    # what tests need is installed beside no Slicer
+    text = re.sub(
+        r"^test = \[\n.*?^\]", "", text.split("[tool.")[0], flags=re.MULTILINE | re.DOTALL
+    )
+    requirements = re.findall(r'^    "([\w-]+)([^"]*)",$', text, re.MULTILINE)
 
-    assert len(requirements) > 10
+    assert len(requirements) >= 10
     assert [name for name, bound in requirements if not re.fullmatch(r"(>=[\d.]+)?", bound)] == []
 
 
