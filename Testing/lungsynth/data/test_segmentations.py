@@ -147,12 +147,12 @@ def dicom(tmp_path, write_dicom):
 
 
 def test_a_dicom_segmentation_is_put_onto_the_series_it_names(dicom):
-    """Frames in any order, of a part of the slice; segments that touch stay apart."""
+    """Frames in any order, of a part of the slice; what two segments share is the earlier's."""
     pixels = np.zeros((20, 25), np.uint8)
     pixels[1:10, 1:12] = 1
     beside = np.zeros((20, 25), np.uint8)
-    beside[1:10, 12:20] = 1
-    frames = [(2, 7, beside), (1, 8, pixels), (1, 6, pixels), (1, 7, pixels), (2, 6, beside)]
+    beside[1:10, 9:20] = 1
+    frames = [(1, 8, pixels), (1, 6, pixels), (1, 7, pixels), (2, 7, beside), (2, 6, beside)]
     write_seg(dicom / "seg" / "nodules.dcm", frames, corner=(20, 30))
     assert is_segmentations(dicom)
     (case,) = list_segmentations(dicom).cases

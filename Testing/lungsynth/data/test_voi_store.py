@@ -24,7 +24,8 @@ def own(tmp_path, phantom, nodules, write_table):
     def write(change=None):
         rows = []
         for number, split in enumerate(("train", "test", "train")):
-            phantom.write(tmp_path / "own" / f"{number}.mha")
+            if not (tmp_path / "own" / f"{number}.mha").exists():  # its date counts
+                phantom.write(tmp_path / "own" / f"{number}.mha")
             chosen = nodules if number < 2 else nodules[:1]
             rows += [
                 {"image": f"{number}.mha", "x": r, "y": a, "z": s, "space": "RAS", "split": split}
