@@ -20,7 +20,8 @@ from lungsynth.cli.options import (
 from lungsynth.cli.outputs import check_distinct, check_output, check_writable
 from lungsynth.cli.progress import ProgressMode, Reporter
 from lungsynth.core.errors import LungSynthError
-from lungsynth.synthesizers import SYNTHESIZERS
+from lungsynth.core.shipped import shipped_file
+from lungsynth.synthesizers import SYNTHESIZERS, TRAINABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -166,7 +167,12 @@ def _checked(
         check_output("--report", report, report_suffixes, None)
         outputs["--report"] = report
     check_distinct(outputs)
-    return list(dict.fromkeys(names or sorted(SYNTHESIZERS)))
+    return list(dict.fromkeys(names or filter(_is_ready, sorted(SYNTHESIZERS))))
+
+
+def _is_ready(name: str) -> bool:
+    """Return whether a synthesizer needs no weights, or those that ship are installed."""
+    return name not in TRAINABLE or shipped_file(f"{name}.safetensors") is not None
 
 
 def _check_cache(cache: Path) -> None:

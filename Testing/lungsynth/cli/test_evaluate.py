@@ -1,6 +1,7 @@
 """The studies as commands: what they pass on, print and refuse."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -75,7 +76,12 @@ def test_control_passes_on_what_was_asked(lungsynth, called, tmp_path):
     assert rows[2] == ["procedural", "part-solid", "0/2", "-", "-"]
 
 
-def test_copy_paste_takes_part_only_where_it_has_nodules(lungsynth, called, tmp_path):
+def test_copy_paste_takes_part_only_where_it_has_nodules(lungsynth, called, tmp_path, monkeypatch):
+    """And a trained synthesizer only where its weights are installed."""
+    monkeypatch.setattr(
+        "lungsynth.cli.evaluate.shipped_file",
+        lambda name: Path(name) if name == "mcgan.safetensors" else None,
+    )
     lungsynth("evaluate", "control", "--ct", tmp_path)
     lungsynth("evaluate", "control", "--data", tmp_path)
 
