@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -96,7 +97,13 @@ def train(
         def on_case(done: int, total: int) -> None:
             reporter.progress("cutting cubes", done, total)
 
-        weights = train_system(name, data, output, options, on_step, on_case=on_case)
+        def on_report(lines: Sequence[str]) -> None:
+            for line in lines:
+                reporter.info(line)
+
+        weights = train_system(
+            name, data, output, options, on_step, on_case=on_case, on_report=on_report
+        )
         if weights is None:
             text = f"paused after step {steps_done}; go on with --resume"
             reporter.done(text, paused=True, steps=steps_done)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def cubes_folder(
     *,
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
+    on_report: Callable[[Sequence[str]], None] | None = None,
 ) -> Path:
     """Return the folder to train on, with the cubes cut into ``cache`` where that is needed.
 
@@ -38,6 +39,7 @@ def cubes_folder(
         cache: Where the cubes of a source go, or are already.
         workers: How many processes read cases at once.
         on_progress: Called with cases done and cases in all.
+        on_report: Called with the lines of the report on a source, before anything else is done.
 
     Raises:
         LungSynthError: If the source cannot be read, or holds no nodule to train on.
@@ -47,6 +49,8 @@ def cubes_folder(
     if not _is_first_process():
         return cache  # the first one builds it, and the others wait for that
     card = build_store(open_source(data), cache, workers=workers, on_progress=on_progress)
+    if on_report is not None:
+        on_report(card["report"]["summary"])
     if not card["report"]["splits"]["train"]["nodules"]:
         msg = f"{data}: no nodule to train on ({_reasons(card)})"
         raise LungSynthError(msg)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,7 @@ def train(
     on_step: Callable[[int, int, dict[str, float]], None] | None = None,
     *,
     on_case: Callable[[int, int], None] | None = None,
+    on_report: Callable[[Sequence[str]], None] | None = None,
 ) -> Path | None:
     """Train a system and return its weights file, or None if the run was paused.
 
@@ -100,6 +101,8 @@ def train(
         options: How.
         on_step: Called with steps done, steps in all and the losses.
         on_case: Called with CTs read and CTs in all, while cubes are cut out of them.
+        on_report: Called with what is in those CTs and what of it cannot be used, line by line,
+            before training starts.
 
     Raises:
         LungSynthError: If the input cannot be used, the folder already holds a run that is not
@@ -110,7 +113,11 @@ def train(
     _check_folder(output, resume=options.resume)
     # before the launch, which starts the other processes: they would time out waiting for it
     data = cubes_folder(
-        data, options.cache or output / CUBES, workers=options.workers, on_progress=on_case
+        data,
+        options.cache or output / CUBES,
+        workers=options.workers,
+        on_progress=on_case,
+        on_report=on_report,
     )
     fabric = launch_fabric(options)
     fabric.barrier()

@@ -57,14 +57,18 @@ def test_only_the_first_of_several_processes_cuts(source, tmp_path, monkeypatch)
 
 
 def test_a_source_is_trained_on_and_the_run_tells_of_whom(source, tmp_path):
-    output, seen = tmp_path / "run", []
+    output, seen, lines = tmp_path / "run", [], []
     options = TrainOptions(preset="tiny", steps=1, accelerator="cpu", checkpoint_every=1)
     weights = train(
-        "mcgan", source, output, options, on_case=lambda done, total: seen.append((done, total))
+        *("mcgan", source, output, options),
+        on_case=lambda done, total: seen.append((done, total)),
+        on_report=lines.extend,
     )
 
     assert weights is not None
     assert seen == [(0, 1), (1, 1)]
+    assert lines[0] == "manifest: 3 of 4 nodules can be used"
+    assert any("is outside of the image" in line for line in lines)
     card = json.loads((output / "run.json").read_text())
     assert card["data"]["patients"] == ["P7"]
     assert card["data"]["nodules"] == 3
