@@ -53,6 +53,7 @@ def makeSegmentation(
         "vtkMRMLSegmentationNode", scene.GenerateUniqueName(f"{output.GetName()} masks")
     )
     node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetVisibility2DFill(False)  # an outline: the nodule is to be seen
     node.SetReferenceImageGeometryParameterFromVolumeNode(output)
     return node
 

@@ -281,8 +281,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def refreshSoon(self) -> None:
         """Bring the panel up to date once Qt gets to it; many changes, one refresh."""
-        if not self._refreshTimer.isActive():
-            self._refreshTimer.start(0)
+        self._refreshTimer.start(0)
 
     def refresh(self) -> None:
         """Show what the scene holds and what can be done with it."""
