@@ -77,6 +77,18 @@ def test_decoding_the_centre_is_decoding_all_and_cutting_out(unet):
     )
 
 
+def test_with_three_levels_it_fills_the_centre_of_half_a_cube():
+    torch.manual_seed(0)
+    unet = CentreUNet(2, 4, 9, 5, levels=3)
+    cube, condition, latent, noise = inputs()
+    filled = unet(cube[..., 16:48, 16:48, 16:48], condition, latent, noise[:3])
+    filled.square().sum().backward()
+
+    assert filled.shape == (2, 1, 16, 16, 16)
+    assert_every_parameter_learns(unet)
+    assert [type(block.norm).__name__ for block in unet.up] == ["GroupNorm", *["Identity"] * 2]
+
+
 @pytest.mark.parametrize("changed", [0, 1, 2])
 def test_surroundings_condition_and_latent_all_matter(unet, changed):
     given = list(inputs(1))
