@@ -1,6 +1,7 @@
 """The section Fine-tune: real processes, real nodes, a tiny network on nodules made by formula."""
 
 import csv
+import itertools
 import json
 import os
 import shutil
@@ -392,3 +393,66 @@ def test_the_section_is_part_of_the_module(open_module, data_folder, tmp_path, w
 
     assert widget.p.weights == str(tmp_path / "mcgan.safetensors")
     assert widget.p.synthesizer == "mcgan"
+
+
+@pytest.mark.usefixtures("make_panel")
+def test_curves_go_back_to_the_checkpoint_of_a_resumed_run(scene):
+    from NoduleSynthLib.FineTunePlot import FineTunePlot
+
+    shown = []
+    plot = FineTunePlot(shown.append)
+    plot.add([])
+    assert nodes(scene)["Table"] == 0
+    plot.add([{"step": n, "l1": n / 10, "size": -n} for n in (1, 2, 3, 4, 5)])
+    plot.add([{"step": n, "l1": n * 10, "size": n} for n in (3, 4)])
+    plot.add([{"step": 5, "l1": 50}])
+
+    table = plot.table.GetTable()
+    columns = {
+        name: [table.GetColumnByName(name).GetValue(n) for n in range(table.GetNumberOfRows())]
+        for name in ("step", "l1", "size")
+    }
+    assert columns["step"] == [1, 2, 3, 4, 5]
+    assert columns["l1"] == pytest.approx([0.1, 0.2, 30, 40, 50])
+    assert columns["size"][:4] == [-1, -2, 3, 4]
+    assert np.isnan(columns["size"][4])
+    assert shown == [plot.view]
+    plot.clear()
+    assert set(nodes(scene).values()) == {0}
+
+
+@pytest.mark.usefixtures("make_panel")
+def test_a_run_is_begun_with_weights_and_resumed_as_it_was_begun(tmp_path):
+    from NoduleSynthLib.FineTuneRun import Stage, readRun, trainArguments
+
+    def command(weights=""):
+        run = readRun(tmp_path)
+        words = trainArguments(run, "data", weights, 70, device="cpu", preset="default")
+        return run.stage, dict(itertools.pairwise(words)), words
+
+    stage, options, words = command()
+    assert stage is Stage.NONE
+    assert Path(options["--init"]).name == "mcgan.safetensors"  # those that ship
+    assert (options["--preset"], options["--steps"], options["--device"]) == (
+        "default",
+        "70",
+        "cpu",
+    )
+    assert "--resume" not in words
+    assert command("mine.safetensors")[1]["--init"] == "mine.safetensors"
+
+    card = {"system": "mcgan", "preset": "paper", "seed": 9, "precision": "bf16-mixed"}
+    (tmp_path / "run.json").write_text(json.dumps(card | {"total_steps": 50}), encoding="utf-8")
+    stage, options, words = command("mine.safetensors")
+    assert stage is Stage.UNFINISHED
+    assert "--resume" in words
+    assert "--init" not in words
+    assert (options["--preset"], options["--random-seed"]) == ("paper", "9")
+    assert options["--precision"] == "bf16-mixed"
+
+    (tmp_path / "checkpoint.pt").write_bytes(b"")
+    (tmp_path / "mcgan.safetensors").write_bytes(b"")
+    os.utime(tmp_path / "checkpoint.pt", (1, 1))
+    assert command()[0] is Stage.FINISHED
+    os.utime(tmp_path / "mcgan.safetensors", (0, 0))  # trained on since
+    assert command()[0] is Stage.UNFINISHED
