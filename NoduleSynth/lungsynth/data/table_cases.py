@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 
 from lungsynth.core.nodule import Attenuation, Malignancy
 from lungsynth.core.volume import Volume
@@ -42,7 +41,7 @@ class Entry:
     diameter_mm: float | None
     attenuation: Attenuation | None = None
     malignancy: Malignancy | None = None
-    ratings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    ratings: Mapping[str, float] = field(default_factory=dict)
     mask: Path | None = None
     mask_label: int | None = None
     split: str | None = None

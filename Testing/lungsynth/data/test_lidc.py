@@ -1,5 +1,7 @@
 """LIDC-IDRI: XML as TCIA gives it, put onto slices of 0.7 x 0.8 x 2.5 mm by hand."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -136,6 +138,7 @@ def test_a_nodule_is_where_and_as_large_as_its_readers_drew_it(lidc):
     case, reading = read(root)
 
     assert case.patient == "LIDC-IDRI-0042"
+    assert pickle.loads(pickle.dumps(case)) == case  # another process may read it
     assert reading.problems == []
     (record,) = reading.records
     # inside of the line: columns 31 to 41, rows 21 to 29, slices 6 to 8, which two of three have

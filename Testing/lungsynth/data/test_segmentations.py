@@ -1,5 +1,7 @@
 """Segmented CTs: which files belong together, and which voxels of a mask are a nodule."""
 
+import pickle
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -32,6 +34,7 @@ def test_images_and_masks_are_paired_by_their_names(tmp_path, phantom, nodules, 
     (case,) = list_segmentations(tmp_path).cases
 
     assert case.name == case.patient == name
+    assert pickle.loads(pickle.dumps(case)) == case  # another process may read it
     # the connected parts are found in the order of the slices' axis, not of the table
     found = sorted(positions(case), key=lambda at: at[2])
     assert found == [
