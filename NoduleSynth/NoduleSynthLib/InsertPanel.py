@@ -48,6 +48,7 @@ class InsertPanel:
         self.p: NoduleSynthParameterNode | None = None
         self.previewShown = False
         self._progress = (0, 0, "")
+        self._words = self._info = ""
         self._started = 0.0
         self._firstDone = 0.0
         self._clock = qt.QTimer()
@@ -60,9 +61,16 @@ class InsertPanel:
         ui.toggleButton.clicked.connect(lambda *_: self.flip())
 
     def say(self, message: str) -> None:
-        """Show one line under the buttons."""
-        self.ui.statusLabel.text = message
-        self.ui.statusLabel.setVisible(bool(message))
+        """Show one line under the buttons, and what must not be lost."""
+        self._words = message
+        lines = [line for line in (message, self._info) if line]
+        self.ui.statusLabel.text = "\n".join(lines)
+        self.ui.statusLabel.setVisible(bool(lines))
+
+    def inform(self, message: str) -> None:
+        """Show a line that must not be lost among the progress: it stays until the next start."""
+        self._info = message
+        self.say(self._words)
 
     def stop(self) -> None:
         """Stop the clock; the panel goes."""
@@ -86,6 +94,7 @@ class InsertPanel:
         self._started = time.monotonic()
         self._firstDone = 0.0
         self._progress = (0, 0, "starting")
+        self._info = ""
         self.logic.insert(
             self.p, onDone=self._done, onError=self._failed, onProgress=self._progressed
         )

@@ -78,7 +78,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui, self, ensurePackages=lambda: dependencies.ensure(training=True)
         )
         self.fineTune.setup()
-        self.logic.session.onInfo = self.insertPanel.say
+        self.logic.session.onInfo = self.insertPanel.inform
         self.ui.weightsPathLineEdit.currentPathChanged.connect(self._weightsChanged)
         self.ui.packagesButton.clicked.connect(lambda *_: self.installPackages())
         self.ui.releaseButton.clicked.connect(lambda *_: self.release())

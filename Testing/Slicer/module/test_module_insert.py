@@ -341,6 +341,47 @@ def test_defect_while_pasting_is_told_and_the_panel_can_be_used_again(
     assert "2 nodules inserted" in insert()
 
 
+def test_what_the_worker_has_to_say_is_not_lost_among_the_progress(
+    panel, add_seeds, places, wait_until, slicer_app
+):
+    """A GPU that ran out of memory, say."""
+    add_seeds(places[:6])
+    panel.ui.insertButton.click()
+    wait_until(lambda: panel.insertPanel._progress[2] == "inserting", 60)
+    panel.logic.session.onInfo("the GPU is out of memory: going on with the CPU, slower")
+    wait_until(lambda: not panel.logic.running, 60)
+    slicer_app.processEvents()
+
+    first, second = panel.ui.statusLabel.text.splitlines()
+    assert "6 nodules inserted" in first
+    assert second == "the GPU is out of memory: going on with the CPU, slower"
+
+
+def test_device_and_pace_are_shown_once_known(panel, add_seeds, places, insert):
+    assert "once the synthesizer is loaded" in panel.ui.deviceLabel.text
+    add_seeds(places[:1])
+    insert()
+
+    assert panel.ui.deviceLabel.text.startswith("CPU: slower than a GPU, about 0.")
+    assert panel.ui.deviceLabel.text.endswith("s per nodule")
+
+
+def test_free_memory_ends_the_worker_until_it_is_needed(
+    panel, add_seeds, places, insert, slicer_app
+):
+    add_seeds(places[:1])
+    insert()
+    assert panel.ui.releaseButton.enabled
+    panel.ui.releaseButton.click()
+    slicer_app.processEvents()
+
+    assert not panel.logic.session.worker.running
+    assert not panel.ui.releaseButton.enabled
+    assert panel.ui.releaseButton.toolTip == "Nothing is loaded."
+    add_seeds(places[1:2])
+    assert "1 nodule inserted" in insert()
+
+
 def test_script_in_the_console_leaves_the_open_panel_alone(panel, ct, places, slicer_app):
     from NoduleSynth import NoduleSynthLogic
 
