@@ -46,7 +46,7 @@ def registerSampleData() -> None:
         fileNames=f"{PHANTOM}.npz",
         nodeNames=PHANTOM,
         customDownloader=lambda *_: startPhantom(),
-        thumbnailFileName=str(ICON / "ThoraxPhantom.png"),
+        thumbnailFileName=str(ICON / "NoduleSynth-ThoraxPhantom.png"),
     )
     register(
         category=CATEGORY,

@@ -16,7 +16,7 @@ import numpy as np
 
 PROJECT = Path(__file__).resolve().parents[2]
 PICTURES = PROJECT / "Resources" / "Pictures"
-THUMBNAIL = PROJECT / "NoduleSynth" / "Resources" / "Icons" / "ThoraxPhantom.png"
+THUMBNAIL = PROJECT / "NoduleSynth" / "Resources" / "Icons" / "NoduleSynth-ThoraxPhantom.png"
 FOOTER = "Drawn by 3D Slicer's slice views (slicer-core) on a phantom: synthetic, no patient"
 LARGEST = 150_000  # bytes: all that is committed counts for the Extensions Index
 LUNG_WINDOW, LUNG_LEVEL = 1500, -600
