@@ -117,3 +117,19 @@ def isOutputOf(
 ) -> bool:
     """Return whether a volume was made here from another."""
     return bool(output.GetNodeReferenceID(INPUT) == volume.GetID())
+
+
+def removeWithParts(node: slicer.vtkMRMLDisplayableNode) -> None:
+    """Remove a node with what only it uses."""
+    scene = node.GetScene()
+    if scene is None:
+        return
+    own = []
+    if node.IsA("vtkMRMLDisplayableNode"):
+        own += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
+    if node.IsA("vtkMRMLStorableNode"):
+        own += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
+    scene.RemoveNode(node)
+    for part in own:
+        if part is not None and part.GetScene() is not None:
+            scene.RemoveNode(part)

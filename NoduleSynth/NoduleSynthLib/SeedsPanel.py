@@ -12,9 +12,10 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import NoduleSpec
 from lungsynth_slicer.seeds import SeedList, SeedPoint
 from NoduleSynthLib.Layers import jumpTo
-from NoduleSynthLib.Logic import NoduleSynthLogic, drawLatentSeed
+from NoduleSynthLib.Logic import NoduleSynthLogic
 from NoduleSynthLib.Outputs import makeSeedList
 from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode, showSpec, specOf
+from NoduleSynthLib.SeedChecks import drawLatentSeed
 from NoduleSynthLib.SeedTable import SeedTable
 
 PLACE, VIEW = slicer.vtkMRMLInteractionNode.Place, slicer.vtkMRMLInteractionNode.ViewTransform

@@ -19,9 +19,10 @@ from lungsynth_slicer.volumes import volumeFromNode
 from NoduleSynthLib.FineTune import FineTunePanel
 from NoduleSynthLib.InsertPanel import InsertPanel
 from NoduleSynthLib.LivePreview import LivePreview
-from NoduleSynthLib.Logic import NoduleSynthLogic, renew
+from NoduleSynthLib.Logic import NoduleSynthLogic
 from NoduleSynthLib.Outputs import chooseOutput, isOutputOf, outputsOf, seedListOf
 from NoduleSynthLib.ParameterNode import WITHOUT_TORCH, NoduleSynthParameterNode
+from NoduleSynthLib.SeedChecks import renew
 from NoduleSynthLib.SeedsPanel import SeedsPanel, interactionNode
 from NoduleSynthLib.Spheres import Spheres
 

@@ -3,6 +3,9 @@
 =============  ==================================================================================
 ParameterNode  what the panel shows and the scene saves
 Logic          insert, undo, redo, propose; without a panel
+Insertion      an insertion from its start to its end, or back
+UndoRedo       taking nodules out and putting them back
+SeedChecks     which seeds cannot work, what place is taken
 Session        the worker, with a volume opened and a synthesizer loaded
 Outputs        the nodes that come out, and how they belong together
 Console        the same in a few lines of Python

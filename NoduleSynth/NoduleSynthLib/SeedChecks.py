@@ -1,0 +1,112 @@
+"""Seeds against their volume: which cannot work, what place is taken, what is inserted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+
+from lungsynth.cli.protocol import taken_values
+from lungsynth.core.errors import LungSynthError
+from lungsynth.core.insertion import Taken
+from lungsynth.core.nodule import Seed
+from lungsynth.core.volume import Volume
+from lungsynth.imaging.placement import check_seeds
+from lungsynth.imaging.proposal import box_side_mm
+from lungsynth.imaging.voi import locate_voi
+from lungsynth_slicer import segments
+from lungsynth_slicer.seeds import SeedList, SeedPoint
+from lungsynth_slicer.volumes import volumeFromNode
+from NoduleSynthLib.Outputs import Case
+
+DRAWN_SEEDS = 100_000
+"""Latent seeds are drawn below this, so that a person can read and type them."""
+
+
+class _Boxes:
+    """How large a box a nodule needs: all that a check has to know about a synthesizer."""
+
+    box_mm = staticmethod(box_side_mm)
+
+
+def problemsOf(p: Case) -> dict[str, str]:
+    """Return, for each seed that cannot work, its point id and why.
+
+    A seed is checked against the inserted ones and the new ones before it; nothing but the
+    volume is needed, so that it works before a synthesizer is loaded.
+
+    Raises:
+        LungSynthError: If the volume can't be used.
+    """
+    if p.inputVolume is None or p.seeds is None:
+        return {}
+    volume = volumeFromNode(p.inputVolume)
+    points = SeedList(p.seeds).points()
+    taken = _takenIn(p, volume, points)
+    found = {}
+    for point in points:
+        if point.state == "inserted":
+            continue
+        try:
+            check_seeds(volume, [point.seed], _Boxes, earlier=taken)
+        except LungSynthError as error:
+            found[point.id] = str(error)
+        else:
+            taken.append(_taken(volume, point.seed))
+    return found
+
+
+def earlierIn(p: Case, *, andNew: bool = False) -> list[dict[str, Any]]:
+    """Return what the volume's boxes are taken by already, as the worker wants it."""
+    if p.seeds is None:
+        return []
+    volume = volumeFromNode(p.inputVolume)
+    points = SeedList(p.seeds).points()
+    taken = _takenIn(p, volume, points)
+    if andNew:
+        taken += [_taken(volume, point.seed) for point in points if point.state == "new"]
+    return [taken_values(place) for place in taken]
+
+
+def _takenIn(p: Case, volume: Volume, points: Sequence[SeedPoint]) -> list[Taken]:
+    """Return the boxes of the nodules in the output: its segments know them."""
+    if p.outputVolume is None:
+        return []
+    if p.segmentation is not None:
+        return segments.takenBy(p.segmentation)
+    return [_taken(volume, point.seed) for point in points if point.state == "inserted"]
+
+
+def _taken(volume: Volume, seed: Seed) -> Taken:
+    voi = locate_voi(volume, seed.position_ras_mm, box_side_mm(seed.spec.diameter_mm))
+    return Taken(seed, voi.box)
+
+
+def renew(seeds: SeedList) -> None:
+    """Say of all seeds that they are still to be inserted: for a new output they are."""
+    for point in seeds.points():
+        if point.state == "inserted":
+            seeds.setState(point.id, "new")
+
+
+def drawLatentSeed(pointId: str, randomSeed: int) -> int:
+    """Draw the latent seed of a point of a list: the same clicks give the same nodules."""
+    rng = np.random.default_rng([randomSeed, *pointId.encode()])
+    return int(rng.integers(DRAWN_SEEDS))
+
+
+def owner(node: slicer.vtkMRMLMarkupsFiducialNode, pointId: str) -> str:
+    """Return a name for a point that no point of another list has."""
+    return f"{node.GetID()}/{pointId}"
+
+
+def settle(seeds: SeedList, point: SeedPoint) -> None:
+    """Lock a point as it was when its nodule was made, even if it was moved since."""
+    index = seeds.node.GetNthControlPointIndexByID(point.id)
+    if index < 0:  # removed meanwhile; its nodule is in the output all the same
+        return
+    seeds.node.SetNthControlPointPositionWorld(index, *point.position_ras_mm)
+    seeds.setSpec(point.id, point.spec)
+    seeds.setState(point.id, "inserted")

@@ -1,0 +1,90 @@
+"""Undo and redo of single insertions, exact to the voxel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lungsynth.core.errors import LungSynthError
+from lungsynth.imaging.insertion import paste, undo
+from lungsynth_slicer import segments, table
+from lungsynth_slicer.history import History, Step
+from lungsynth_slicer.seeds import SeedList
+from lungsynth_slicer.volumes import volumeFromNode, voxelsChanged, voxelsOf
+from NoduleSynthLib.Outputs import Case
+from NoduleSynthLib.SeedChecks import owner, settle
+
+
+class UndoRedo:
+    """The part of the logic that remembers; a history for each output."""
+
+    def __init__(self) -> None:
+        self._histories: dict[str, History] = {}
+
+    def history(self, p: Case) -> History:
+        """Return what was done to the output of this session."""
+        if p.outputVolume is None:
+            return History()
+        return self._histories.setdefault(p.outputVolume.GetID(), History())
+
+    def forget(self, outputId: str) -> None:
+        """Drop the history of an output that is gone."""
+        self._histories.pop(outputId, None)
+
+    def undo(self, p: Case) -> Step:
+        """Take the last nodule out again: voxels, segment, row; its seed is new again.
+
+        Raises:
+            LungSynthError: If there is nothing to undo.
+        """
+        history = self.history(p)
+        if not history.canUndo:
+            msg = "nothing to undo"
+            raise LungSynthError(msg)
+        step = history.undo()
+        undo(voxelsOf(p.outputVolume), step.insertion)
+        voxelsChanged(p.outputVolume)
+        if p.segmentation is not None:
+            segments.removeNodule(p.segmentation, step.segmentId)
+        if p.table is not None:
+            table.removeRow(p.table)
+        self._setState(p, step, "new")
+        return step
+
+    def redo(self, p: Case) -> Step:
+        """Put back what was undone last.
+
+        Raises:
+            LungSynthError: If there is nothing to redo.
+        """
+        history = self.history(p)
+        if not history.canRedo:
+            msg = "nothing to redo"
+            raise LungSynthError(msg)
+        step = history.redo()
+        volume = volumeFromNode(p.inputVolume)
+        insertion = paste(voxelsOf(p.outputVolume), volume, step.insertion.seed, step.attempt)
+        voxelsChanged(p.outputVolume)
+        segmentId = step.segmentId
+        if p.segmentation is not None:
+            segmentId = segments.addNodule(p.segmentation, p.outputVolume, insertion, step.number)
+        if p.table is not None:
+            table.addRow(p.table, insertion)
+        self._setState(p, step, "inserted")
+        step = Step(insertion, step.attempt, step.pointId, segmentId, step.number)
+        history.replaceLast(step)
+        return step
+
+    def _setState(self, p: Case, step: Step, state: str) -> None:
+        """Say of a step's point whether its nodule is in; the point may be gone by now."""
+        if p.seeds is None:
+            return
+        seeds = SeedList(p.seeds)
+        for point in seeds.points():
+            if owner(p.seeds, point.id) != step.pointId:
+                continue
+            if state == "inserted":
+                seed = step.insertion.seed
+                was = replace(point, position_ras_mm=seed.position_ras_mm, spec=seed.spec)
+                settle(seeds, was)
+            else:
+                seeds.setState(point.id, "new")
