@@ -185,6 +185,9 @@ class Inserting(UndoRedo):
             self._fail("the volume was removed from the scene; nothing was inserted")
             return
         output = run.case.outputVolume
+        if output is not None and output.GetScene() is None:
+            self._fail("the output was removed from the scene; nothing was inserted")
+            return
         if output is not None:
             self._apply(run, output, attempts)
             return

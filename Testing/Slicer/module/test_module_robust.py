@@ -116,6 +116,23 @@ def test_input_deleted_while_running(
     assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
 
 
+def test_output_deleted_while_more_nodules_are_made(
+    panel, add_seeds, insert, places, scene, slicer_app, wait_until
+):
+    add_seeds(places[:1])
+    insert()
+    add_seeds(places[1:9])
+    start(panel)
+    scene.RemoveNode(panel.p.outputVolume)
+    wait_until(lambda: not panel.logic.running, 60)
+    slicer_app.processEvents()
+
+    assert "output was removed" in panel.ui.statusLabel.text
+    assert panel.p.outputVolume is None
+    assert [point.state for point in panel.seedsPanel.points()] == ["new"] * 9
+    assert "9 nodules inserted" in insert()
+
+
 def test_output_deleted_afterwards_frees_its_seeds(
     panel, add_seeds, insert, places, scene, slicer_app, phantom
 ):
