@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import vtk
+
 from lungsynth.core.errors import LungSynthError
 from lungsynth.imaging.insertion import paste, undo
 from lungsynth_slicer import segments, table
@@ -18,13 +20,25 @@ class UndoRedo:
     """The part of the logic that remembers; a history for each output."""
 
     def __init__(self) -> None:
-        self._histories: dict[str, History] = {}
+        self._histories: dict[str, tuple[vtk.vtkWeakReference, History]] = {}
 
     def history(self, p: Case) -> History:
-        """Return what was done to the output of this session."""
-        if p.outputVolume is None:
+        """Return what was done to the output of this session.
+
+        A closed scene's ids are given again to the nodes of the next: an id alone would hand the
+        voxels of one patient to another.
+        """
+        output = p.outputVolume
+        for known, (node, _) in list(self._histories.items()):
+            if node.Get() is None or node.Get().GetScene() is None:
+                self.forget(known)
+        if output is None:
             return History()
-        return self._histories.setdefault(p.outputVolume.GetID(), History())
+        if output.GetID() not in self._histories:
+            node = vtk.vtkWeakReference()
+            node.Set(output)
+            self._histories[output.GetID()] = (node, History())
+        return self._histories[output.GetID()][1]
 
     def forget(self, outputId: str) -> None:
         """Drop the history of an output that is gone."""

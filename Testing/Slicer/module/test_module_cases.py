@@ -1,0 +1,51 @@
+"""What must not leak from one case, or one choice, to the next."""
+
+import numpy as np
+
+
+def voxels(node):
+    import slicer
+
+    return slicer.util.arrayFromVolume(node)
+
+
+def test_next_patient_after_a_closed_scene_has_a_history_of_its_own(
+    panel, add_seeds, insert, places, phantom, scene, slicer_app
+):
+    """Nodes of the new scene get the ids of the old one's."""
+    import slicer
+
+    add_seeds(places[:1])
+    insert()
+    old_id = panel.p.outputVolume.GetID()
+    scene.Clear(0)
+    slicer_app.processEvents()
+    other = phantom.voxels + np.int16(50)
+    panel.p.inputVolume = slicer.util.addVolumeFromArray(other, phantom.ijk_to_ras, "Second")
+    slicer_app.processEvents()
+    add_seeds(places[1:2])
+    insert()
+
+    assert panel.p.outputVolume.GetID() == old_id
+    assert panel.p.segmentation.GetSegmentation().GetNthSegmentID(0) == "Nodule_1"
+    panel.ui.undoButton.click()
+    slicer_app.processEvents()
+    np.testing.assert_array_equal(voxels(panel.p.outputVolume), other)
+    assert not panel.ui.undoButton.enabled
+
+
+def test_synthesizer_that_was_loaded_before_bad_weights_is_loaded_again(
+    panel, add_seeds, insert, places, wait_until, slicer_app, tmp_path
+):
+    add_seeds(places[:1])
+    insert()
+    bad = tmp_path / "broken.safetensors"
+    bad.write_bytes(b"not weights at all")
+    add_seeds(places[1:2])
+    panel.p.synthesizer = "mcgan"
+    panel.ui.weightsPathLineEdit.currentPath = str(bad)
+    assert "broken.safetensors" in insert()
+
+    panel.ui.weightsPathLineEdit.currentPath = ""
+    panel.p.synthesizer = "procedural"
+    assert "1 nodule inserted" in insert()
