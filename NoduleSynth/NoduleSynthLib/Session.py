@@ -164,6 +164,7 @@ class Session:
                 self._opened = (self.worker.generation, key[0])
                 self._load(key)
 
+        self._opened = None  # whatever comes of it, the worker lets go of the volume it has
         self.request(
             "open",
             onDone=opened,
@@ -185,6 +186,7 @@ class Session:
                 self.device = _inWords(answer)
                 self._ready()
 
+        self._loaded = None  # as above
         self.request(
             "load",
             onDone=loaded,
