@@ -9,6 +9,7 @@ import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import SlicerParameterNamePropertyName
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
@@ -179,7 +180,9 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def initializeParameterNode(self) -> None:
         """Take the scene's settings, and the first volume if none is chosen yet."""
-        self.setParameterNode(self.logic.getParameterNode())
+        if self.p is None:  # each binding costs: Slicer keeps an observer of it for good
+            self.setParameterNode(self.logic.getParameterNode())
+        self.refreshSoon()
         if self.p.inputVolume is None:
             volume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
             if volume is not None and not volume.GetHideFromEditors():
@@ -199,7 +202,8 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._inputId, self._outputId = _idOf(p.inputVolume), _idOf(p.outputVolume)
         self._afterPercent = p.afterPercent
-        self._guiTag = p.connectGui(self.ui)
+        # Not by connectGui: Slicer's gives no tag, so that it could not be taken back
+        self._guiTag = p.connectParametersToGui(_boundWidgets(self.ui))
         self.ui.weightsPathLineEdit.currentPath = p.weights
         self.addObserver(p.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameters)
         self.refreshSoon()
@@ -465,6 +469,14 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.p.livePreview = False
         self.insertPanel.say("Memory is free again; live preview is off.")
         self.refreshSoon()
+
+
+def _boundWidgets(ui: Any) -> dict[str, Any]:  # noqa: ANN401 - a namespace of widgets
+    """Return the widgets that show a parameter, by its name."""
+    named = (
+        (widget.property(SlicerParameterNamePropertyName), widget) for widget in vars(ui).values()
+    )
+    return {name: widget for name, widget in named if name}
 
 
 def _idOf(node: Any) -> str | None:  # noqa: ANN401 - a MRML node or None

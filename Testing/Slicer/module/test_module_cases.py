@@ -49,3 +49,26 @@ def test_synthesizer_that_was_loaded_before_bad_weights_is_loaded_again(
     panel.ui.weightsPathLineEdit.currentPath = ""
     panel.p.synthesizer = "procedural"
     assert "1 nodule inserted" in insert()
+
+
+def test_settings_that_were_let_go_hear_no_widget_any_more(panel, slicer_app):
+    """Slicer's connectGui gives no tag, so that what it binds stays bound."""
+    old = panel.p
+    panel.setParameterNode(None)
+    panel.ui.proposeCountSpinBox.value = 17
+    slicer_app.processEvents()
+
+    assert old.proposeCount == 3
+
+
+def test_coming_back_a_hundred_times_binds_the_panel_once(panel, slicer_app):
+    import harness_checks
+
+    before = len(harness_checks.observers(panel.p.parameterNode))
+    for _ in range(100):
+        panel.exit()
+        panel.enter()
+    slicer_app.processEvents()
+
+    assert len(harness_checks.observers(panel.p.parameterNode)) == before
+    assert panel.p.inputVolume is not None

@@ -53,7 +53,12 @@ class HarnessSampleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         root.setMRMLScene(slicer.mrmlScene)
         self.logic = HarnessSampleLogic()
         self.parameters = self.logic.getParameterNode()
-        self.tag = self.parameters.connectGui(self.ui)
+        widgets = {
+            name: widget
+            for widget in vars(self.ui).values()
+            if (name := widget.property("SlicerParameterName"))
+        }
+        self.tag = self.parameters.connectParametersToGui(widgets)
         self.ui.applyButton.clicked.connect(self.onApply)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneClosed)
 

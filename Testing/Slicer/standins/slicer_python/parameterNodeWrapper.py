@@ -292,13 +292,13 @@ class _Methods:
         self.parameterNode.RemoveObserver(tag)
 
     def connectGui(self, gui):
-        """Bind the widgets that have a SlicerParameterName; return a tag for disconnectGui."""
+        """Bind the widgets that have a SlicerParameterName; returns no tag, as Slicer's doesn't."""
         widgets = (
             gui.findChildren(qt.QWidget) if hasattr(gui, "findChildren") else vars(gui).values()
         )
         named = {widget.property(SlicerParameterNamePropertyName): widget for widget in widgets}
         named.pop(None, None)
-        return self.connectParametersToGui(named)
+        self.connectParametersToGui(named)
 
     def connectParametersToGui(self, mapping):
         """Bind widgets by the names of their parameters; return a tag for disconnectGui."""
