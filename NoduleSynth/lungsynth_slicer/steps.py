@@ -6,6 +6,7 @@ a Python thread beside it hardly runs.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator
 from typing import Any
@@ -14,6 +15,8 @@ import qt
 from numpy.typing import NDArray
 
 from lungsynth.core.errors import LungSynthError
+
+logger = logging.getLogger(__name__)
 
 SLAB_BYTES = 4 << 20
 AT_ONCE_S = 0.03
@@ -32,7 +35,7 @@ class Steps:
     Args:
         steps: Does a little of the work each time it is advanced (some ms).
         onDone: Called after the last step.
-        onError: Called with one line if a step raises LungSynthError or an error of the system.
+        onError: Called with one line if a step fails.
     """
 
     def __init__(
@@ -76,6 +79,14 @@ class Steps:
         except (LungSynthError, OSError, MemoryError) as error:
             self.cancel()
             self._onError(str(error) or type(error).__name__)
+        except Exception as error:  # or, the next time, what failed would look finished
+            if self._steps is None:  # it is onDone that failed
+                raise
+            logger.exception("a step failed")
+            self.cancel()
+            self._onError(
+                f"a defect in NoduleSynth, please report it: {type(error).__name__}: {error}"
+            )
 
 
 _running: set[Steps] = set()  # whoever started them need not keep them

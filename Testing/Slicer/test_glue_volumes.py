@@ -233,3 +233,20 @@ def test_a_volume_removed_while_it_is_written_is_no_crash(large, wait_until, tmp
     wait_until(lambda: answers, 60)
 
     assert not work.running
+
+
+def test_work_that_fails_by_a_defect_is_not_taken_to_be_done(slicer_app, wait_until):
+    from lungsynth_slicer.steps import Steps
+
+    def broken():
+        yield
+        raise KeyError("column")  # noqa: EM101
+
+    done, failed = [], []
+    Steps(broken(), lambda: done.append(True), failed.append)
+    wait_until(lambda: done or failed)
+    for _ in range(20):
+        slicer_app.processEvents()
+
+    assert done == []
+    assert failed == ["a defect in NoduleSynth, please report it: KeyError: 'column'"]
