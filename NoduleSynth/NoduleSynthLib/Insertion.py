@@ -15,6 +15,7 @@ from lungsynth.imaging.insertion import Attempt, paste
 from lungsynth_slicer import segments, table
 from lungsynth_slicer.changes import readChanges
 from lungsynth_slicer.history import Step
+from lungsynth_slicer.records import nodulesIn, recordOf, setNodulesIn
 from lungsynth_slicer.seeds import SeedList, SeedPoint
 from lungsynth_slicer.steps import Steps
 from lungsynth_slicer.volumes import startClone, volumeFromNode, voxelsChanged, voxelsOf
@@ -117,8 +118,12 @@ class Inserting(UndoRedo):
                 self._fail(message)
 
         def ready() -> None:
-            if run is self._run:
+            if run is not self._run:
+                return
+            try:
                 self._request(run, failed)
+            except LungSynthError as error:  # the volume was put under a transform, say
+                failed(str(error))
 
         self.session.prepare(run.case, ready, failed)
 
@@ -237,12 +242,14 @@ class Inserting(UndoRedo):
         voxels = voxelsOf(output)
         for point, attempt in zip(run.points, attempts, strict=True):
             insertion = paste(voxels, volume, point.seed, attempt)
-            number = len(history.done) + 1
-            segmentId = segments.addNodule(case.segmentation, output, insertion, number)
+            number = nodulesIn(output) + 1
+            record = recordOf(insertion, number, volume.voxels, voxels)
+            segmentId = segments.addNodule(case.segmentation, output, insertion, number, record)
             table.addRow(case.table, insertion)
             settle(SeedList(case.seeds), point)
             step = Step(insertion, attempt, owner(case.seeds, point.id), segmentId, number)
             history.push(step)
+            setNodulesIn(output, number)
             run.steps.append(step)
             yield
         voxelsChanged(output)

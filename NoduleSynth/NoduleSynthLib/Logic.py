@@ -8,6 +8,7 @@ from typing import Any
 
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
+from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import NoduleSpec
 from lungsynth_slicer.seeds import SeedList
 from NoduleSynthLib.Console import ConsoleMixin
@@ -72,12 +73,14 @@ class NoduleSynthLogic(ConsoleMixin, Inserting, ScriptedLoadableModuleLogic):
         if p.inputVolume is None:
             onError("no volume is chosen; choose a chest CT first")
             return
-        scene, volumeId = p.inputVolume.GetScene(), p.inputVolume.GetID()
+        volume, scene = p.inputVolume, p.inputVolume.GetScene()
 
         def found(answer: dict[str, Any]) -> None:
-            volume = scene.GetNodeByID(volumeId)
-            if volume is None:
+            if volume.GetScene() is None:
                 onError("the volume was removed from the scene")
+                return
+            if p.inputVolume is not volume:  # whose seeds are shown now
+                onError(f"another volume was chosen; '{volume.GetName()}' got no seeds")
                 return
             if p.seeds is None:
                 p.seeds = makeSeedList(scene, volume)
@@ -89,6 +92,11 @@ class NoduleSynthLogic(ConsoleMixin, Inserting, ScriptedLoadableModuleLogic):
             onDone(ids)
 
         def ready() -> None:
+            try:
+                earlier = earlierIn(p, andNew=True)
+            except LungSynthError as error:  # the volume was put under a transform, say
+                onError(str(error))
+                return
             self.session.request(
                 "propose",
                 onDone=found,
@@ -98,7 +106,7 @@ class NoduleSynthLogic(ConsoleMixin, Inserting, ScriptedLoadableModuleLogic):
                 random_seed=randomSeed,
                 diameter_mm=spec.diameter_mm,
                 attenuation=str(spec.attenuation),
-                earlier=earlierIn(p, andNew=True),
+                earlier=earlier,
             )
 
         self.session.prepare(p, ready, onError)

@@ -72,3 +72,47 @@ def test_coming_back_a_hundred_times_binds_the_panel_once(panel, slicer_app):
 
     assert len(harness_checks.observers(panel.p.parameterNode)) == before
     assert panel.p.inputVolume is not None
+
+
+def test_proposal_for_a_ct_goes_to_no_other_that_was_chosen_meanwhile(
+    panel, ct, phantom, wait_until, slicer_app
+):
+    import slicer
+
+    other = slicer.util.addVolumeFromArray(phantom.voxels.copy(), phantom.ijk_to_ras, "Other")
+    panel.ui.proposeButton.click()
+    panel.ui.inputSelector.setCurrentNode(other)
+    wait_until(lambda: not panel.seedsPanel.proposing, 60)
+    slicer_app.processEvents()
+
+    assert panel.seedsPanel.points() == []
+    assert "'Chest' got no seeds" in panel.ui.statusLabel.text
+    assert panel.ui.proposeButton.enabled
+
+
+def test_volume_put_under_a_transform_during_a_run_stops_it_with_a_reason(
+    panel, ct, add_seeds, places, scene, wait_until, slicer_app, node_ids
+):
+    add_seeds(places[:2])
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "Moved")
+    before = node_ids()
+    panel.ui.insertButton.click()
+    ct.SetAndObserveTransformNodeID(transform.GetID())
+    wait_until(lambda: not panel.logic.running, 60)
+
+    assert "under the transform 'Moved'" in panel.ui.statusLabel.text
+    assert node_ids() == before
+    ct.SetAndObserveTransformNodeID(None)
+
+
+def test_volume_put_under_a_transform_during_a_proposal_ends_it_with_a_reason(
+    panel, ct, add_seeds, places, scene, wait_until, slicer_app
+):
+    add_seeds(places[:1])
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "Moved")
+    panel.ui.proposeButton.click()
+    ct.SetAndObserveTransformNodeID(transform.GetID())
+    wait_until(lambda: not panel.seedsPanel.proposing, 60)
+
+    assert "under the transform 'Moved'" in panel.ui.statusLabel.text
+    ct.SetAndObserveTransformNodeID(None)
