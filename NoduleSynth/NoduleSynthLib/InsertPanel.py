@@ -202,19 +202,17 @@ class InsertPanel:
         ui.cancelButton.toolTip = (
             "Stop; the scene stays as it was before." if running else "Nothing is running."
         )
-        history = self.logic.history(self.p) if self.p is not None else None
-        for button, possible, words in (
-            (ui.undoButton, bool(history and history.canUndo), "undo"),
-            (ui.redoButton, bool(history and history.canRedo), "redo"),
+        busy = "An insertion is running." if running else ""
+        noUndo, noRedo = "Nothing to undo.", "Nothing to redo."
+        if self.p is not None and not running:
+            noUndo = self.logic.whyNotUndo(self.p)
+            noRedo = "" if self.logic.history(self.p).canRedo else noRedo
+        for button, why, tip in (
+            (ui.undoButton, busy or noUndo, "Take the last nodule out again."),
+            (ui.redoButton, busy or noRedo, "Put it back."),
         ):
-            button.enabled = possible and not running
-            button.toolTip = (
-                "An insertion is running."
-                if running
-                else {"undo": "Take the last nodule out again.", "redo": "Put it back."}[words]
-                if possible
-                else f"Nothing to {words}."
-            )
+            button.enabled = not why
+            button.toolTip = why or tip
         comparable = self.p is not None and (self.p.outputVolume is not None or self.previewShown)
         for widget, tip in (
             (ui.compareSlider, "Fade between the CT (left) and the output (right)."),

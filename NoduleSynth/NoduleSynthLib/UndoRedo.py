@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import vtk
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth.core.insertion import Insertion
 from lungsynth.imaging.insertion import paste, undo
 from lungsynth_slicer import segments, table
 from lungsynth_slicer.history import History, Step
+from lungsynth_slicer.records import nodulesIn, rebuilt, recordOf, setNodulesIn
 from lungsynth_slicer.seeds import SeedList
 from lungsynth_slicer.volumes import volumeFromNode, voxelsChanged, voxelsOf
 from NoduleSynthLib.Outputs import Case
 from NoduleSynthLib.SeedChecks import owner, settle
+
+SAME_MM = 1e-3
+"""How far a point may be off that went through a file."""
 
 
 class UndoRedo:
@@ -38,23 +44,52 @@ class UndoRedo:
             node = vtk.vtkWeakReference()
             node.Set(output)
             self._histories[output.GetID()] = (node, History())
-        return self._histories[output.GetID()][1]
+        history = self._histories[output.GetID()][1]
+        known = [step.number for step in history.done] or [s.number - 1 for s in history.undone]
+        if known and known[-1] != nodulesIn(output):  # another script has been at it
+            history.clear()
+        return history
 
     def forget(self, outputId: str) -> None:
         """Drop the history of an output that is gone."""
         self._histories.pop(outputId, None)
 
+    def whyNotUndo(self, p: Case) -> str:
+        """Return what keeps the last nodule in the output, as a sentence; empty if nothing does."""
+        try:
+            self._last(p)
+        except LungSynthError as error:
+            return f"{str(error)[:1].upper()}{str(error)[1:]}."
+        return ""
+
+    def _last(self, p: Case) -> Step:
+        """Return the step to take out; a loaded scene's is made from what it holds.
+
+        Raises:
+            LungSynthError: If there is none, or it can't be taken out exactly.
+        """
+        history = self.history(p)
+        if history.canUndo:
+            return history.done[-1]
+        if not nodulesIn(p.outputVolume):
+            msg = "nothing to undo"
+            raise LungSynthError(msg)
+        insertion, attempt, segmentId, number = rebuilt(
+            p.inputVolume, p.outputVolume, p.segmentation
+        )
+        return Step(insertion, attempt, _pointOf(p, insertion), segmentId, number)
+
     def undo(self, p: Case) -> Step:
         """Take the last nodule out again: voxels, segment, row; its seed is new again.
 
         Raises:
-            LungSynthError: If there is nothing to undo.
+            LungSynthError: If there is nothing to undo, or it can't be undone exactly.
         """
-        history = self.history(p)
+        last, history = self._last(p), self.history(p)
         if not history.canUndo:
-            msg = "nothing to undo"
-            raise LungSynthError(msg)
+            history.resume(last)
         step = history.undo()
+        setNodulesIn(p.outputVolume, step.number - 1)
         undo(voxelsOf(p.outputVolume), step.insertion)
         voxelsChanged(p.outputVolume)
         if p.segmentation is not None:
@@ -78,9 +113,13 @@ class UndoRedo:
         volume = volumeFromNode(p.inputVolume)
         insertion = paste(voxelsOf(p.outputVolume), volume, step.insertion.seed, step.attempt)
         voxelsChanged(p.outputVolume)
+        setNodulesIn(p.outputVolume, step.number)
         segmentId = step.segmentId
         if p.segmentation is not None:
-            segmentId = segments.addNodule(p.segmentation, p.outputVolume, insertion, step.number)
+            record = recordOf(insertion, step.number, volume.voxels, voxelsOf(p.outputVolume))
+            segmentId = segments.addNodule(
+                p.segmentation, p.outputVolume, insertion, step.number, record
+            )
         if p.table is not None:
             table.addRow(p.table, insertion)
         self._setState(p, step, "inserted")
@@ -102,3 +141,14 @@ class UndoRedo:
                 settle(seeds, was)
             else:
                 seeds.setState(point.id, "new")
+
+
+def _pointOf(p: Case, insertion: Insertion) -> str:
+    """Return the name of the point that a nodule of a loaded scene was asked by; empty if gone."""
+    if p.seeds is None:
+        return ""
+    for point in SeedList(p.seeds).points():
+        away = np.subtract(point.position_ras_mm, insertion.seed.position_ras_mm)
+        if point.state == "inserted" and np.abs(away).max() < SAME_MM:
+            return owner(p.seeds, point.id)
+    return ""

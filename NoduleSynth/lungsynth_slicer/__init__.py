@@ -14,6 +14,7 @@ steps          long work in steps, between which Qt handles its events
 worker         the client of ``lungsynth worker``
 changes        what the worker found, as values
 history        what can be undone and redone
+records        what a saved scene keeps of an insertion for undoing it
 dependencies   packages that are asked for on first use
 =============  ==================================================================================
 

@@ -49,6 +49,10 @@ class History:
         self.done.append(step)
         self.undone.clear()
 
+    def resume(self, step: Step) -> None:
+        """Note the step before all others, known again from a scene that was loaded."""
+        self.done.insert(0, step)
+
     def undo(self) -> Step:
         """Return the step to take out now.
 

@@ -100,6 +100,31 @@ def detach(segment: slicer.vtkSegment) -> None:
     _changed(layer)
 
 
+def maskIn(
+    segment: slicer.vtkSegment, volumeNode: slicer.vtkMRMLScalarVolumeNode, box: Box
+) -> NDArray[np.bool_]:
+    """Return the voxels of a segment within a box of the volume, shape of the box.
+
+    A label map that was loaded may count its voxels from another corner.
+    """
+    mask = np.zeros(np.subtract(box[1], box[0]), bool)
+    layer = segment.GetRepresentation(BINARY_LABELMAP)
+    if layer is None or layer.IsEmpty():
+        return mask
+    toWorld, toVolume = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    layer.GetImageToWorldMatrix(toWorld)
+    volumeNode.GetRASToIJKMatrix(toVolume)
+    corner = toVolume.MultiplyPoint([toWorld.GetElement(row, 3) for row in range(4)])
+    shift = np.rint(corner[2::-1]).astype(int)
+    own = np.add(_boxOf(layer), shift)
+    low, high = np.maximum(own[0], box[0]), np.minimum(own[1], box[1])
+    if (low < high).all():
+        both = (tuple(low), tuple(high))
+        labels = _labels(layer)[_within(tuple(own), both)]
+        mask[_within(box, both)] = labels == segment.GetLabelValue()
+    return mask
+
+
 def _valuesIn(
     segmentation: slicer.vtkSegmentation, layer: slicer.vtkOrientedImageData
 ) -> list[int]:

@@ -5,6 +5,8 @@ All share one label map (``layers``), of which a new nodule touches no more than
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import slicer
 import vtk
 
@@ -27,6 +29,7 @@ def addNodule(
     referenceVolumeNode: slicer.vtkMRMLScalarVolumeNode,
     insertion: Insertion,
     number: int,
+    record: Mapping[str, str] | None = None,
 ) -> str:
     """Add a nodule's mask as a segment and return the segment's id.
 
@@ -35,6 +38,7 @@ def addNodule(
         referenceVolumeNode: The volume that the nodule was put into; its grid is the segment's.
         insertion: The nodule.
         number: Counted from 1; names the segment and chooses its colour.
+        record: Further tags; see ``records``.
     """
     _prepare(segmentationNode, referenceVolumeNode)
     segment = slicer.vtkSegment()
@@ -49,6 +53,8 @@ def addNodule(
     segment.SetTag(POSITION_TAG, place)
     segment.SetTag(SPEC_TAG, wordsOf(insertion.spec))
     segment.SetTag(NAME_TAG, insertion.seed.name.replace("|", "/"))
+    for key, value in (record or {}).items():
+        segment.SetTag(key, value)
     segmentation = segmentationNode.GetSegmentation()
     ours = [shared for shared in _segments(segmentation) if shared.HasTag(BOX_TAG)]
     layer, value = freeLayer(segmentation, ours, referenceVolumeNode, insertion)
@@ -76,27 +82,29 @@ def takenBy(segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> list[Tak
     if segmentationNode is None:
         return []
     segments = _segments(segmentationNode.GetSegmentation())
-    return [taken for taken in map(_taken, segments) if taken is not None]
+    return [taken for taken in map(takenIn, segments) if taken is not None]
 
 
 def _segments(segmentation: slicer.vtkSegmentation) -> list[slicer.vtkSegment]:
     return [segmentation.GetNthSegment(n) for n in range(segmentation.GetNumberOfSegments())]
 
 
-def _taken(segment: slicer.vtkSegment) -> Taken | None:
-    written = specIn(_tag(segment, SPEC_TAG))
+def takenIn(segment: slicer.vtkSegment) -> Taken | None:
+    """Return the place of a segment's nodule; None if it is no nodule of ours."""
+    written = specIn(tagOf(segment, SPEC_TAG))
     try:
-        k0, j0, i0, k1, j1, i1 = (int(text) for text in _tag(segment, BOX_TAG).split())
-        right, anterior, superior = (float(x) for x in _tag(segment, POSITION_TAG).split())
+        k0, j0, i0, k1, j1, i1 = (int(text) for text in tagOf(segment, BOX_TAG).split())
+        right, anterior, superior = (float(x) for x in tagOf(segment, POSITION_TAG).split())
         if written is None:
             return None
-        seed = Seed((right, anterior, superior), written[0], _tag(segment, NAME_TAG))
+        seed = Seed((right, anterior, superior), written[0], tagOf(segment, NAME_TAG))
     except (ValueError, LungSynthError):  # no segment of ours
         return None
     return Taken(seed, ((k0, j0, i0), (k1, j1, i1)))
 
 
-def _tag(segment: slicer.vtkSegment, key: str) -> str:
+def tagOf(segment: slicer.vtkSegment, key: str) -> str:
+    """Return a tag of a segment, empty where there is none."""
     value = vtk.reference("")
     return str(value.get()) if segment.GetTag(key, value) else ""
 

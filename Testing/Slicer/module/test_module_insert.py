@@ -249,11 +249,11 @@ def test_failure_while_pasting_takes_everything_out_again(
     before = node_ids()
     original = segments.addNodule
 
-    def third_fails(node, volume, insertion, number):
+    def third_fails(node, volume, insertion, number, record):
         if number == 3:
             msg = "no room for a third"
             raise LungSynthError(msg)
-        return original(node, volume, insertion, number)
+        return original(node, volume, insertion, number, record)
 
     monkeypatch.setattr(segments, "addNodule", third_fails)
     panel.ui.insertButton.click()
