@@ -147,14 +147,15 @@ class Session:
     def _share(self, p: Case, key: Key) -> None:
         self.worker.start()  # it loads libraries while the volume is written
         matrix = volumeFromNode(p.inputVolume).ijk_to_ras.tolist()
+        name = f"volume '{p.inputVolume.GetName()}'"
 
         def shared(path: Path, _isNew: bool) -> None:
             if self._wanted == key:
-                self._open(key, path, matrix)
+                self._open(key, path, matrix, name)
 
         self._sharing = self._sharer.share(p.inputVolume, shared, self._abandon)
 
-    def _open(self, key: Key, path: Path, matrix: list[list[float]]) -> None:
+    def _open(self, key: Key, path: Path, matrix: list[list[float]], name: str) -> None:
         if self.worker.running and self._opened == (self.worker.generation, key[0]):
             self._load(key)
             return
@@ -172,6 +173,7 @@ class Session:
             onCancelled=lambda: None,  # whoever cancelled has told those who wait
             volume=str(path),
             ijk_to_ras=matrix,
+            name=name,
         )
 
     def _load(self, key: Key) -> None:

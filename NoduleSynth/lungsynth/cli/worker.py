@@ -26,6 +26,7 @@ from lungsynth.cli.protocol import Request
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import NodulePopulation, Seed, draw_nodule
 from lungsynth.core.volume import Volume
+from lungsynth.io.hounsfield import check_hounsfield
 
 if TYPE_CHECKING:
     from lungsynth.core.contracts import CtSynthesizer
@@ -93,7 +94,9 @@ class Worker:
             raise LungSynthError(msg) from None
         self._lungs = None
         self._volume = None
-        self._volume = Volume(voxels, request.matrix("ijk_to_ras"))
+        volume = Volume(voxels, request.matrix("ijk_to_ras"))
+        check_hounsfield(voxels, request.text("name", "the volume"))
+        self._volume = volume
         return {"shape": list(voxels.shape), "dtype": str(voxels.dtype)}
 
     def _load(self, request: Request) -> Result:

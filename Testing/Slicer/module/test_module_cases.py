@@ -1,6 +1,7 @@
 """What must not leak from one case, or one choice, to the next."""
 
 import numpy as np
+import pytest
 
 
 def voxels(node):
@@ -116,3 +117,28 @@ def test_volume_put_under_a_transform_during_a_proposal_ends_it_with_a_reason(
 
     assert "under the transform 'Moved'" in panel.ui.statusLabel.text
     ct.SetAndObserveTransformNodeID(None)
+
+
+@pytest.mark.parametrize(
+    ("stored", "guess"),
+    [
+        (lambda hu: (hu.astype(int) + 1024).clip(0).astype(np.uint16), "offset of 1024"),
+        (lambda hu: ((hu + 1000.0) / 8).clip(0, 255).astype(np.uint8), "8-bit grey levels"),
+    ],
+)
+def test_volume_that_is_no_ct_in_hu_is_refused_as_on_the_command_line(
+    panel, add_seeds, insert, places, phantom, node_ids, slicer_app, stored, guess
+):
+    import slicer
+
+    node = slicer.util.addVolumeFromArray(stored(phantom.voxels), phantom.ijk_to_ras, "Stored 肺")
+    panel.p.inputVolume = node
+    slicer_app.processEvents()
+    add_seeds(places[:1])
+    before = node_ids()
+    said = insert()
+
+    assert "volume 'Stored 肺': not a chest CT in HU" in said
+    assert guess in said
+    assert "\n" not in said
+    assert node_ids() == before
