@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import slicer
 
+from lungsynth import __version__
+from lungsynth.io.writing import SYNTHETIC
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -44,6 +47,17 @@ def makeSeedList(
     return node
 
 
+def markSynthetic(node: slicer.vtkMRMLNode) -> None:
+    """Say in a node that it is no patient's own: in a scene, and in all that shows descriptions.
+
+    Slicer writes attributes into NRRD files only where the storage node is vtkMRMLNRRDStorageNode,
+    and never into NIfTI; that is why the output's name says it too, and with it the file's name.
+    """
+    for key, value in SYNTHETIC.items():
+        node.SetAttribute(key, value)
+    node.SetDescription(f"SYNTHETIC nodules (lungsynth {__version__}); not for diagnosis")
+
+
 def makeSegmentation(
     output: slicer.vtkMRMLScalarVolumeNode,
 ) -> slicer.vtkMRMLSegmentationNode:
@@ -55,15 +69,18 @@ def makeSegmentation(
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetVisibility2DFill(False)  # an outline: the nodule is to be seen
     node.SetReferenceImageGeometryParameterFromVolumeNode(output)
+    markSynthetic(node)
     return node
 
 
 def makeTable(output: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLTableNode:
     """Add an empty table for asked and measured."""
     scene = output.GetScene()
-    return scene.AddNewNodeByClass(
+    node = scene.AddNewNodeByClass(
         "vtkMRMLTableNode", scene.GenerateUniqueName(f"{output.GetName()} table")
     )
+    markSynthetic(node)
+    return node
 
 
 def outputsOf(
@@ -88,6 +105,11 @@ def seedListOf(
         if node.GetNodeReferenceID(INPUT) == volume.GetID():
             found = node
     return found
+
+
+def isSeedListOfAny(seeds: slicer.vtkMRMLMarkupsFiducialNode | None) -> bool:
+    """Return whether a list was made for a volume; one that the user made or loaded was not."""
+    return seeds is not None and bool(seeds.GetNodeReferenceID(INPUT))
 
 
 def link(p: Case) -> None:

@@ -21,7 +21,13 @@ from NoduleSynthLib.FineTune import FineTunePanel
 from NoduleSynthLib.InsertPanel import InsertPanel
 from NoduleSynthLib.LivePreview import LivePreview
 from NoduleSynthLib.Logic import NoduleSynthLogic
-from NoduleSynthLib.Outputs import chooseOutput, isOutputOf, outputsOf, seedListOf
+from NoduleSynthLib.Outputs import (
+    chooseOutput,
+    isOutputOf,
+    isSeedListOfAny,
+    outputsOf,
+    seedListOf,
+)
 from NoduleSynthLib.ParameterNode import WITHOUT_TORCH, NoduleSynthParameterNode
 from NoduleSynthLib.SeedChecks import renew
 from NoduleSynthLib.SeedsPanel import SeedsPanel, interactionNode
@@ -234,8 +240,9 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._outputId = _idOf(made[-1]) if made else None
         if made or (self.p.outputVolume and not isOutputOf(self.p.outputVolume, volume)):
             chooseOutput(self.p, made[-1] if made else None)
-        if not made:
-            self.p.seeds = seedListOf(volume)
+        own = seedListOf(volume)
+        if not made and (own is not None or isSeedListOfAny(self.p.seeds)):
+            self.p.seeds = own
 
     def _followOutput(self) -> None:
         """Go to the segmentation and table of an output that was chosen, or forget them."""

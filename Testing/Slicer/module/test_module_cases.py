@@ -142,3 +142,18 @@ def test_volume_that_is_no_ct_in_hu_is_refused_as_on_the_command_line(
     assert guess in said
     assert "\n" not in said
     assert node_ids() == before
+
+
+def test_list_of_seeds_that_was_chosen_first_stays_when_its_ct_is_chosen(
+    panel, ct, places, scene, slicer_app
+):
+    """As when seeds come from a file: the list, then the CT."""
+    loaded = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "From a file")
+    loaded.AddControlPointWorld(*places[0])
+    panel.ui.inputSelector.setCurrentNode(None)
+    panel.ui.seedsSelector.setCurrentNode(loaded)
+    panel.ui.inputSelector.setCurrentNode(ct)
+    slicer_app.processEvents()
+
+    assert panel.p.seeds is loaded
+    assert panel.ui.insertButton.enabled
