@@ -6,13 +6,14 @@ ct = slicer.util.getNode("CTChest")
 seeds = logic.seedsFor(ct)
 seeds.add((-62, 18, -140), diameter_mm=12, attenuation="part-solid")
 result = logic.insertNow(ct, seeds)
-slicer.util.saveNode(result.volume, "out.nrrd")
+result.save("out.nrrd")
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -20,7 +21,9 @@ import slicer
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Insertion
 from lungsynth.core.nodule import NoduleSpec
+from lungsynth.io.writing import write_volume
 from lungsynth_slicer.seeds import SeedList
+from lungsynth_slicer.volumes import volumeFromNode
 from NoduleSynthLib.Outputs import makeSeedList
 
 if TYPE_CHECKING:
@@ -83,6 +86,19 @@ class Result:
     segmentation: slicer.vtkMRMLSegmentationNode
     table: slicer.vtkMRMLTableNode
     insertions: list[Insertion] = field(default_factory=list)
+
+    def save(self, path: str | Path) -> None:
+        """Write the volume with its header marked as synthetic, as the command line does.
+
+        ``slicer.util.saveNode`` writes the same voxels, without the mark.
+
+        Args:
+            path: .nii, .nii.gz, .nrrd, .mha or .mhd.
+
+        Raises:
+            LungSynthError: If it can't be written.
+        """
+        write_volume(volumeFromNode(self.volume), Path(path))
 
 
 class ConsoleMixin:

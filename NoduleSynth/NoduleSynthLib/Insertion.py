@@ -26,6 +26,7 @@ from NoduleSynthLib.Outputs import (
     link,
     makeSegmentation,
     makeTable,
+    markSynthetic,
     removeWithParts,
 )
 from NoduleSynthLib.SeedChecks import earlierIn, owner, problemsOf, renew, settle
@@ -199,9 +200,10 @@ class Inserting(UndoRedo):
 
         def cloned(node: slicer.vtkMRMLScalarVolumeNode) -> None:
             run.made.append(node)
+            markSynthetic(node)
             self._apply(run, node, attempts)
 
-        name = f"{volume.GetName()} with nodules"
+        name = f"{volume.GetName()} with synthetic nodules"
         run.work = startClone(volume, name, cloned, self._fail)
 
     def _apply(

@@ -51,7 +51,10 @@ def test_loop_over_volumes(logic, ct, phantom, places):
         seeds.add(places[0], diameter_mm=9)
         outputs.append(logic.insertNow(volume, seeds, synthesizer="procedural").volume)
 
-    assert [node.GetName() for node in outputs] == ["Chest with nodules", "Other with nodules"]
+    assert [node.GetName() for node in outputs] == [
+        "Chest with synthetic nodules",
+        "Other with synthetic nodules",
+    ]
     first, second = (slicer.util.arrayFromVolume(node) for node in outputs)
     np.testing.assert_array_equal(first, second)
 

@@ -54,7 +54,7 @@ def test_panel_gives_the_voxels_that_the_library_gives(
     assert voxels(output).dtype == phantom.voxels.dtype
     np.testing.assert_array_equal(voxels(ct), phantom.voxels), "the input is never touched"
     assert output is not ct
-    assert output.GetName() == "Chest with nodules"
+    assert output.GetName() == "Chest with synthetic nodules"
     assert "3 nodules inserted" in said
     for n, insertion in enumerate(expected.insertions):
         mask = np.zeros(phantom.voxels.shape, bool)
@@ -394,7 +394,7 @@ def test_script_in_the_console_leaves_the_open_panel_alone(panel, ct, places, sl
 
     assert panel.p.outputVolume is None
     assert panel.p.seeds is None
-    assert result.volume.GetName() == "Chest with nodules"
+    assert result.volume.GetName() == "Chest with synthetic nodules"
 
 
 def test_slice_views_fade_between_before_and_after(

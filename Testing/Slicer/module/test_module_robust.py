@@ -427,7 +427,7 @@ def test_two_volumes_keep_their_own_seeds_and_outputs(
     assert panel.ui.seedsTable.rowCount == 0
     add_seeds(places[4:6])
     insert()
-    assert panel.p.outputVolume.GetName() == "Second with nodules"
+    assert panel.p.outputVolume.GetName() == "Second with synthetic nodules"
 
     panel.ui.inputSelector.setCurrentNode(ct)
     slicer_app.processEvents()
