@@ -12,7 +12,7 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth_slicer.sharing import VolumeSharer, imageTime
 from lungsynth_slicer.steps import Steps
 from lungsynth_slicer.volumes import volumeFromNode
-from lungsynth_slicer.worker import Worker
+from lungsynth_slicer.worker import Worker, waitForEnded
 from NoduleSynthLib.Outputs import Case
 
 Failed = Callable[[str], None]
@@ -59,7 +59,10 @@ class Session:
         """
         if self._folder is None or not self._folder.is_dir():
             try:
-                self._temporary = tempfile.TemporaryDirectory(prefix="NoduleSynth-")
+                # Windows keeps what a dying worker has mapped; the module is let go all the same
+                self._temporary = tempfile.TemporaryDirectory(
+                    prefix="NoduleSynth-", ignore_cleanup_errors=True
+                )
             except OSError as error:
                 msg = (
                     f"cannot write to the temporary folder: {error.strerror or error}; free "
@@ -126,6 +129,7 @@ class Session:
         if self._sharer is not None:
             self._sharer.forget()
         if self._temporary is not None:
+            waitForEnded()
             self._temporary.cleanup()
             self._temporary = self._folder = self._sharer = None
 

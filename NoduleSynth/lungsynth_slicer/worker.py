@@ -261,8 +261,13 @@ def shutdownAll() -> None:
     """Kill every worker, and wait for their ends: only when Slicer itself ends."""
     for worker in list(_all):
         worker.shutdown()
+    waitForEnded()
+
+
+def waitForEnded(wait_ms: int = 2000) -> None:
+    """Wait for those that were killed: only where the module or Slicer itself ends."""
     for process in list(_dying):
-        process.waitForFinished(2000)
+        process.waitForFinished(wait_ms)
 
 
 def workerCommand() -> list[str]:

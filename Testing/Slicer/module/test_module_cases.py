@@ -1,5 +1,7 @@
 """What must not leak from one case, or one choice, to the next."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -157,3 +159,17 @@ def test_list_of_seeds_that_was_chosen_first_stays_when_its_ct_is_chosen(
 
     assert panel.p.seeds is loaded
     assert panel.ui.insertButton.enabled
+
+
+def test_nothing_of_the_worker_is_left_after_cleanup(panel, add_seeds, insert, places):
+    """Neither process nor file: Windows removes no file that a process still has mapped."""
+    add_seeds(places[:1])
+    insert()
+    folder, process = panel.logic.session.folder, panel.logic.session.worker.processId
+    assert list(folder.glob("volume-*.npy"))
+    panel.exit()
+    panel.cleanup()
+
+    assert not folder.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
