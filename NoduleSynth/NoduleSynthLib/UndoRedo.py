@@ -109,8 +109,8 @@ class UndoRedo:
         if not history.canRedo:
             msg = "nothing to redo"
             raise LungSynthError(msg)
+        volume = volumeFromNode(p.inputVolume)  # before anything is changed
         step = history.redo()
-        volume = volumeFromNode(p.inputVolume)
         insertion = paste(voxelsOf(p.outputVolume), volume, step.insertion.seed, step.attempt)
         voxelsChanged(p.outputVolume)
         setNodulesIn(p.outputVolume, step.number)

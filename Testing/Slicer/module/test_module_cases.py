@@ -173,3 +173,26 @@ def test_nothing_of_the_worker_is_left_after_cleanup(panel, add_seeds, insert, p
     assert not folder.exists()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+def test_redo_that_is_refused_leaves_the_history_as_it_was(
+    panel, ct, add_seeds, insert, places, scene, slicer_app
+):
+    add_seeds(places[:2])
+    insert()
+    both = voxels(panel.p.outputVolume).copy()
+    panel.ui.undoButton.click()
+    slicer_app.processEvents()
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "Moved")
+    ct.SetAndObserveTransformNodeID(transform.GetID())
+    slicer_app.processEvents()
+    panel.ui.redoButton.click()
+    slicer_app.processEvents()
+    assert "under the transform 'Moved'" in panel.ui.statusLabel.text
+    assert panel.p.table.GetNumberOfRows() == 1
+
+    ct.SetAndObserveTransformNodeID(None)
+    panel.ui.redoButton.click()
+    slicer_app.processEvents()
+    np.testing.assert_array_equal(voxels(panel.p.outputVolume), both)
+    assert panel.p.table.GetNumberOfRows() == 2
