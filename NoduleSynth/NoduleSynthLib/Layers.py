@@ -31,6 +31,20 @@ def showLayers(
         composite.EndModify(wasModified)
 
 
+def setForegroundBorder(shown: bool) -> None:
+    """Draw the volume in front up to the faces of its outermost voxels, or only to their centres.
+
+    In that outer half of a voxel there is nothing to interpolate with, so that a small volume,
+    cut out of the one behind it, would be framed by a line.
+    """
+    logics = slicer.app.applicationLogic().GetSliceLogics()
+    for n in range(logics.GetNumberOfItems() if logics is not None else 0):
+        layer = logics.GetItemAsObject(n).GetForegroundLayer()
+        if layer is not None:
+            for reslice in (layer.GetReslice(), layer.GetResliceUVW()):
+                reslice.SetBorder(shown)
+
+
 def compositeNodes(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSliceCompositeNode]:
     """Return the node of each slice view that says what it shows."""
     count = scene.GetNumberOfNodesByClass(COMPOSITE)

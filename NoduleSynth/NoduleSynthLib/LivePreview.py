@@ -21,10 +21,13 @@ from lungsynth.core.nodule import Seed
 from lungsynth.imaging.insertion import Attempt
 from lungsynth_slicer.changes import readChanges
 from lungsynth_slicer.volumes import volumeFromNode, voxelsOf
+from NoduleSynthLib.Layers import setForegroundBorder
 from NoduleSynthLib.Logic import NoduleSynthLogic
 from NoduleSynthLib.Outputs import Case
 
 NAME = "NoduleSynth live preview"
+PADDING = 1
+"""Voxels of the surroundings on each side of the box."""
 ROUNDS = 1
 """Tries until the size is right; the insertion itself takes more."""
 
@@ -71,6 +74,7 @@ class LivePreview:
         """Show no preview; what is on its way is dropped when it comes."""
         self._wanted = self._asked = None
         self._round += 1
+        setForegroundBorder(True)
         node, self._node = self._node, None
         if node is not None and node.GetScene() is not None:
             scene, display = node.GetScene(), node.GetDisplayNode()
@@ -127,23 +131,41 @@ class LivePreview:
     def _show(self, p: Case, attempt: Attempt) -> None:
         source = voxelsOf(p.inputVolume)[_slices(attempt.box)]
         behind = p.outputVolume if p.outputVolume is not None else p.inputVolume
-        shown = voxelsOf(behind)[_slices(attempt.box)]
+        voxels = voxelsOf(behind)
+        outer = _grown(attempt.box, voxels.shape)
+        new = voxels[_slices(outer)].copy()
+        inner = new[_slices(_from(outer, attempt.box))]
         # as when it is inserted: earlier nodules stay
-        new = np.where((attempt.voxels != source) & (shown == source), attempt.voxels, shown)
+        changed = (attempt.voxels != source) & (inner == source)
+        inner[changed] = attempt.voxels[changed]
         scene = p.inputVolume.GetScene()
         if self._node is None or self._node.GetScene() is not scene:
             self._node = _hiddenVolume(scene)
         wasModified = self._node.StartModify()
         _setVoxels(self._node, new)
-        self._node.SetIJKToRASMatrix(_matrix(p.inputVolume, attempt.box))
+        self._node.SetIJKToRASMatrix(_matrix(p.inputVolume, outer))
         _lookLike(self._node.GetDisplayNode(), behind.GetDisplayNode())
         self._node.EndModify(wasModified)
+        setForegroundBorder(False)
         self._onShown()
 
 
 def _slices(box: Box) -> tuple[slice, slice, slice]:
     (k0, j0, i0), (k1, j1, i1) = box
     return slice(k0, k1), slice(j0, j1), slice(i0, i1)
+
+
+def _grown(box: Box, shape: tuple[int, ...]) -> Box:
+    """Return a box with the voxels around it that drawing between voxels looks at."""
+    low = tuple(max(0, int(n) - PADDING) for n in box[0])
+    high = tuple(min(size, int(n) + PADDING) for n, size in zip(box[1], shape, strict=True))
+    return low, high
+
+
+def _from(outer: Box, box: Box) -> Box:
+    """Return a box counted from the corner of another."""
+    low, high = (tuple(int(n) for n in np.subtract(corner, outer[0])) for corner in box)
+    return low, high
 
 
 def _matrix(node: slicer.vtkMRMLScalarVolumeNode, box: Box) -> vtk.vtkMatrix4x4:

@@ -30,6 +30,14 @@ def expected_box(phantom, seed):
     return attempt
 
 
+def with_surroundings(phantom, attempt):
+    """Return the voxels of a nodule's box and one more on each side."""
+    whole = phantom.voxels.copy()
+    (k0, j0, i0), (k1, j1, i1) = attempt.box
+    whole[k0:k1, j0:j1, i0:i1] = attempt.voxels
+    return whole[k0 - 1 : k1 + 1, j0 - 1 : j1 + 1, i0 - 1 : i1 + 1]
+
+
 def test_preview_holds_the_nodule_where_it_would_be(previewing, ct, phantom, places):
     import slicer
     import vtk
@@ -38,8 +46,8 @@ def test_preview_holds_the_nodule_where_it_would_be(previewing, ct, phantom, pla
     attempt = expected_box(phantom, seed)
     node = previewing.preview.node
 
-    np.testing.assert_array_equal(voxels(node), attempt.voxels)
-    k0, j0, i0 = attempt.box[0]
+    np.testing.assert_array_equal(voxels(node), with_surroundings(phantom, attempt))
+    k0, j0, i0 = np.array(attempt.box[0]) - 1
     corner = phantom.ijk_to_ras_mm((i0, j0, k0))
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
@@ -81,15 +89,86 @@ def test_preview_shows_in_the_slice_view_and_only_in_its_box(
     np.testing.assert_array_equal(view.render(), before)
 
 
+VIEWS = [("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal")]
+
+
+@pytest.mark.parametrize(("name", "orientation"), VIEWS)
+@pytest.mark.parametrize("interpolated", [True, False])
+def test_unchanged_box_cannot_be_told_from_no_preview(
+    panel, ct, phantom, places, slice_view, name, orientation, interpolated
+):
+    """No line where the preview ends: the very pixels, wherever the slice cuts the box."""
+    from lungsynth.imaging.insertion import Attempt
+
+    ct.GetDisplayNode().SetInterpolate(interpolated)
+    view = slice_view(ct, name=name, orientation=orientation, size=(500, 400))
+    seed = Seed(places[3], NoduleSpec(14.0, latent_seed=7), "N-1")
+    made = expected_box(phantom, seed)
+    (k0, j0, i0), (k1, j1, i1) = made.box
+    old = phantom.voxels[k0:k1, j0:j1, i0:i1].copy()
+    unchanged = Attempt(made.box, old, made.mask, made.measured, {})
+    for off in np.linspace(-12.0, 12.0, 9):
+        view.jump(np.add(places[3], off))
+        before = view.render()
+        panel.preview._show(panel.p, unchanged)
+        assert view.logic.GetSliceCompositeNode().GetForegroundVolumeID()
+        np.testing.assert_array_equal(view.render(), before)
+        panel.preview._show(panel.p, made)
+        if abs(off) < 4:
+            assert (view.render() != before).any(), "else nothing was drawn at all"
+        panel._hidePreview()
+        np.testing.assert_array_equal(view.render(), before)
+
+
+def test_preview_looks_like_the_output_with_the_nodule_in(
+    panel, add_seeds, ct, phantom, places, slice_view, slicer_app, wait_until
+):
+    import slicer
+
+    seed = Seed(places[3], NoduleSpec(14.0, latent_seed=7), "N-1")
+    (k0, j0, i0), (k1, j1, i1) = expected_box(phantom, seed).box
+    view = slice_view(ct, size=(500, 400))
+    panel.ui.spheresCheckBox.click()
+    add_seeds(places[3:4], diameter_mm=14.0)
+    panel.p.seeds.GetDisplayNode().SetVisibility(False)
+    view.jump(np.add(places[3], 1.3))
+    panel.p.livePreview = True
+    wait_until(lambda: panel.preview.node is not None, 30)
+    slicer_app.processEvents()
+    shown = view.render()
+    whole = phantom.voxels.copy()
+    whole[k0:k1, j0:j1, i0:i1] = expected_box(phantom, seed).voxels
+    output = slicer.util.addVolumeFromArray(whole, phantom.ijk_to_ras, "Inserted")
+    output.CreateDefaultDisplayNodes()
+    output.GetDisplayNode().SetAutoWindowLevel(False)
+    output.GetDisplayNode().SetWindowLevel(1400, -500)
+    panel._hidePreview()
+    composite = view.logic.GetSliceCompositeNode()
+    composite.SetForegroundVolumeID(None)
+    plain = view.render()
+    composite.SetBackgroundVolumeID(output.GetID())
+
+    np.testing.assert_array_equal(view.render(), shown)
+    assert (plain != shown).any()
+
+
+def test_views_draw_whole_voxels_again_after_the_preview(previewing, ct, slice_view, wait_until):
+    view = slice_view(ct)
+    previewing.ui.diameterSlider.value = 18.0
+    previewing.preview._asked = None
+    wait_until(lambda: not view.logic.GetForegroundLayer().GetReslice().GetBorder(), 30)
+    previewing.preview.hide()
+    assert view.logic.GetForegroundLayer().GetReslice().GetBorder()
+
+
 def test_preview_follows_the_slider(previewing, wait_until, phantom, places):
     small = voxels(previewing.preview.node).shape
     previewing.ui.diameterSlider.value = 22.0
     wait_until(lambda: voxels(previewing.preview.node).shape > small, 30)
 
     seed = Seed(places[3], NoduleSpec(22.0, latent_seed=7), "N-1")
-    np.testing.assert_array_equal(
-        voxels(previewing.preview.node), expected_box(phantom, seed).voxels
-    )
+    expected = with_surroundings(phantom, expected_box(phantom, seed))
+    np.testing.assert_array_equal(voxels(previewing.preview.node), expected)
 
 
 def test_of_many_moves_only_the_newest_counts(previewing, wait_until, slicer_app, monkeypatch):
