@@ -11,7 +11,7 @@ import slicer
 
 from lungsynth.cli.protocol import seed_values
 from lungsynth.core.errors import LungSynthError
-from lungsynth.imaging.insertion import Attempt, paste
+from lungsynth.imaging.insertion import Attempt, paste, undo
 from lungsynth_slicer import segments, table
 from lungsynth_slicer.changes import readChanges
 from lungsynth_slicer.history import Step
@@ -245,10 +245,18 @@ class Inserting(UndoRedo):
         for point, attempt in zip(run.points, attempts, strict=True):
             insertion = paste(voxels, volume, point.seed, attempt)
             number = nodulesIn(output) + 1
-            record = recordOf(insertion, number, volume.voxels, voxels)
-            segmentId = segments.addNodule(case.segmentation, output, insertion, number, record)
-            table.addRow(case.table, insertion)
-            settle(SeedList(case.seeds), point)
+            segmentId, rows = "", case.table.GetNumberOfRows()
+            try:
+                record = recordOf(insertion, number, volume.voxels, voxels)
+                segmentId = segments.addNodule(case.segmentation, output, insertion, number, record)
+                table.addRow(case.table, insertion)
+                settle(SeedList(case.seeds), point)
+            except Exception:  # of this nodule no step tells yet
+                undo(voxels, insertion)
+                voxelsChanged(output)
+                segments.removeNodule(case.segmentation, segmentId)
+                table.removeRow(case.table, rows)
+                raise
             step = Step(insertion, attempt, owner(case.seeds, point.id), segmentId, number)
             history.push(step)
             setNodulesIn(output, number)

@@ -196,3 +196,37 @@ def test_redo_that_is_refused_leaves_the_history_as_it_was(
     slicer_app.processEvents()
     np.testing.assert_array_equal(voxels(panel.p.outputVolume), both)
     assert panel.p.table.GetNumberOfRows() == 2
+
+
+@pytest.mark.parametrize("broken", ["segments.addNodule", "table.addRow", "settle"])
+def test_defect_while_more_nodules_are_put_in_leaves_the_output_as_it_was(
+    panel, add_seeds, insert, places, slicer_app, monkeypatch, broken
+):
+    import NoduleSynthLib.Insertion as insertion
+
+    add_seeds(places[:1])
+    insert()
+    output = panel.p.outputVolume
+    before = voxels(output).copy()
+    add_seeds(places[1:4])
+    owner, _, name = broken.rpartition(".")
+    target = getattr(insertion, owner) if owner else insertion
+    original, calls = getattr(target, name), []
+
+    def fails_the_second_time(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyError("column")  # noqa: EM101
+        return original(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, name, fails_the_second_time)
+        said = insert()
+
+    assert "a defect in NoduleSynth" in said
+    np.testing.assert_array_equal(voxels(output), before)
+    assert panel.p.segmentation.GetSegmentation().GetNumberOfSegments() == 1
+    assert panel.p.table.GetNumberOfRows() == 1
+    states = [point.state for point in panel.seedsPanel.points()]
+    assert states == ["inserted", "new", "new", "new"]
+    assert "3 nodules inserted" in insert()
