@@ -48,14 +48,18 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """How the judge is built and trained; all (ours)."""
+    """How the judge is built and trained; all (ours).
+
+    Four times the learning rate, or dropout of .3, and it often learns nothing of differences as
+    fine as mcgan's: its loss stays at log 2, and its AUC flatters the generator.
+    """
 
     epochs: int = 24
     batch_pairs: int = 16
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-4
     weight_decay: float = 0.02
     width: int = 24
-    dropout: float = 0.3
+    dropout: float = 0.0
     seeds: tuple[int, ...] = (0, 1, 2)
     resamples: int = 2000
 
