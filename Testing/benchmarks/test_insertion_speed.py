@@ -16,6 +16,7 @@ ONE_NODULE_S = 0.5
 TWENTY_NODULES_S = 5.0
 EXTRA_MEMORY_MB = 300
 LONG_OVER_SHORT = 1.2
+COPY_S = 0.1  # what 450 slices more may cost where nothing else takes time
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -60,7 +61,10 @@ def test_time_hardly_grows_with_the_volume(warm, ct_of, seeds_for, count):
         f"{warm.name}, {count} nodules: {short:.3f} s in 150 slices, {long:.3f} s in 600 "
         f"({long / short:.2f})"
     )
-    assert long / short <= LONG_OVER_SHORT
+    if warm.name == "procedural" and count == 1:  # drawn faster than the output is copied
+        assert long - short <= COPY_S
+    else:
+        assert long / short <= LONG_OVER_SHORT
 
 
 def resident_mb():
