@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import slicer
@@ -71,6 +72,7 @@ def wordsOf(spec: NoduleSpec, state: State = "new") -> str:
     return ", ".join(words)
 
 
+@lru_cache(maxsize=4096)  # a panel asks for all points again and again
 def specIn(description: str) -> tuple[NoduleSpec, State] | None:
     """Return the spec and state that a description holds; None if none, or one not allowed."""
     found = _WORDS.search(description)
