@@ -23,6 +23,8 @@ from NoduleSynthLib.Outputs import Case
 
 DRAWN_SEEDS = 100_000
 """Latent seeds are drawn below this, so that a person can read and type them."""
+SAME_MM = 1e-3
+"""How far a point may be off that went through a file."""
 
 
 class _Boxes:
@@ -50,7 +52,7 @@ def problemsOf(p: Case) -> dict[str, str]:
         if point.state == "inserted":
             continue
         try:
-            check_seeds(volume, [point.seed], _Boxes, earlier=taken)
+            check_seeds(volume, [point.seed], _Boxes, earlier=_near(point.seed, taken))
         except LungSynthError as error:
             found[point.id] = str(error)
         else:
@@ -84,11 +86,39 @@ def _taken(volume: Volume, seed: Seed) -> Taken:
     return Taken(seed, voi.box)
 
 
+def _near(seed: Seed, taken: Sequence[Taken]) -> list[Taken]:
+    """Return the places that a seed's box may touch: with a hundred, to check all takes long.
+
+    Boxes that touch are at most half their sides apart along each of three axes.
+    """
+    if not taken:
+        return []
+    centres = np.array([place.seed.position_ras_mm for place in taken])
+    sides = [box_side_mm(place.seed.spec.diameter_mm) for place in taken]
+    apart_mm = np.linalg.norm(centres - seed.position_ras_mm, axis=1)
+    # Inserted boxes may have grown to twice what is usual until the size was right
+    reach_mm = 1.5 * (2 * np.array(sides) + box_side_mm(seed.spec.diameter_mm))
+    return [place for place, near in zip(taken, apart_mm < reach_mm, strict=True) if near]
+
+
 def renew(seeds: SeedList) -> None:
     """Say of all seeds that they are still to be inserted: for a new output they are."""
     for point in seeds.points():
         if point.state == "inserted":
             seeds.setState(point.id, "new")
+
+
+def restate(p: Case) -> None:
+    """Say of each seed whether its nodule is in the output: for one that was chosen again."""
+    if p.seeds is None or p.segmentation is None:  # else no one knows
+        return
+    centres = [place.seed.position_ras_mm for place in segments.takenBy(p.segmentation)]
+    seeds = SeedList(p.seeds)
+    for point in seeds.points():
+        away = [np.abs(np.subtract(point.position_ras_mm, centre)).max() for centre in centres]
+        state = "inserted" if away and min(away) < SAME_MM else "new"
+        if point.state != state:
+            seeds.setState(point.id, state)
 
 
 def drawLatentSeed(pointId: str, randomSeed: int) -> int:

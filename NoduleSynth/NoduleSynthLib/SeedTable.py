@@ -44,10 +44,9 @@ class SeedTable:
         self._filling = False
         self._readOnly = False
         self._problems: Mapping[str, str] = {}
-        header = table.horizontalHeader()
-        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-        header.setSectionResizeMode(NAME, qt.QHeaderView.Stretch)
-        header.setMinimumSectionSize(24)
+        self._edited: set[int] = set()  # rows that may show what was typed, not what is
+        self._sizeColumns(qt.QHeaderView.ResizeToContents)
+        table.horizontalHeader().setMinimumSectionSize(24)
         table.verticalHeader().hide()
         table.itemSelectionChanged.connect(self._selected)
         table.cellChanged.connect(self._changed)
@@ -79,13 +78,9 @@ class SeedTable:
         same = (points, dict(problems), readOnly) == (self._points, self._problems, self._readOnly)
         self._filling = True
         try:
-            if not same:
+            if not same or self._edited:
                 self._closeChoice()
-                self._points, self._problems = points, dict(problems)
-                self._readOnly = readOnly
-                self._table.setRowCount(len(points))
-                for row, point in enumerate(points):
-                    self._fill(row, point)
+                self._fillAll(points, dict(problems), readOnly)
             ids = [point.id for point in points]
             if selected in ids:
                 if self._table.currentRow() != ids.index(selected):
@@ -95,6 +90,26 @@ class SeedTable:
                 self._table.setCurrentCell(-1, -1)
         finally:
             self._filling = False
+
+    def _fillAll(self, points: list[SeedPoint], problems: dict[str, str], readOnly: bool) -> None:
+        """Fill the rows that changed; with a hundred, each change of a cell costs a millisecond."""
+        old, oldProblems = self._points, self._problems
+        all_ = readOnly != self._readOnly
+        self._points, self._problems, self._readOnly = points, problems, readOnly
+        self._sizeColumns(qt.QHeaderView.Fixed)  # or each cell would be measured for each other
+        self._table.setRowCount(len(points))
+        for row, point in enumerate(points):
+            known = row < len(old) and old[row] == point
+            known = known and oldProblems.get(point.id) == problems.get(point.id)
+            if all_ or not known or row in self._edited:
+                self._fill(row, point)
+        self._edited.clear()
+        self._sizeColumns(qt.QHeaderView.ResizeToContents)
+
+    def _sizeColumns(self, mode: object) -> None:
+        header = self._table.horizontalHeader()
+        header.setSectionResizeMode(mode)
+        header.setSectionResizeMode(NAME, qt.QHeaderView.Stretch)
 
     def _fill(self, row: int, point: SeedPoint) -> None:
         spec = point.spec
@@ -134,6 +149,7 @@ class SeedTable:
         if self._filling or not 0 <= row < len(self._points):
             return
         point = self._points[row]
+        self._edited.add(row)
         text = self._table.item(row, column).text().strip()
         try:
             if column == NAME:

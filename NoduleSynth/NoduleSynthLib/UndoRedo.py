@@ -16,10 +16,7 @@ from lungsynth_slicer.records import nodulesIn, rebuilt, recordOf, setNodulesIn
 from lungsynth_slicer.seeds import SeedList
 from lungsynth_slicer.volumes import volumeFromNode, voxelsChanged, voxelsOf
 from NoduleSynthLib.Outputs import Case
-from NoduleSynthLib.SeedChecks import owner, settle
-
-SAME_MM = 1e-3
-"""How far a point may be off that went through a file."""
+from NoduleSynthLib.SeedChecks import SAME_MM, owner, settle
 
 
 class UndoRedo:

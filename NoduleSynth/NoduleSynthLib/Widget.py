@@ -29,7 +29,7 @@ from NoduleSynthLib.Outputs import (
     seedListOf,
 )
 from NoduleSynthLib.ParameterNode import WITHOUT_TORCH, NoduleSynthParameterNode
-from NoduleSynthLib.SeedChecks import renew
+from NoduleSynthLib.SeedChecks import renew, restate
 from NoduleSynthLib.SeedsPanel import SeedsPanel, interactionNode
 from NoduleSynthLib.Spheres import Spheres
 
@@ -240,6 +240,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._outputId = _idOf(made[-1]) if made else None
         if made or (self.p.outputVolume and not isOutputOf(self.p.outputVolume, volume)):
             chooseOutput(self.p, made[-1] if made else None)
+            restate(self.p)
         own = seedListOf(volume)
         if not made and (own is not None or isSeedListOfAny(self.p.seeds)):
             self.p.seeds = own
@@ -254,6 +255,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._hidePreview()
         chooseOutput(self.p, output)
+        restate(self.p)
 
     def _weightsChanged(self, path: str) -> None:
         if self.p is not None and path != self.p.weights:

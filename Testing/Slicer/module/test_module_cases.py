@@ -1,6 +1,7 @@
 """What must not leak from one case, or one choice, to the next."""
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -230,3 +231,53 @@ def test_defect_while_more_nodules_are_put_in_leaves_the_output_as_it_was(
     states = [point.state for point in panel.seedsPanel.points()]
     assert states == ["inserted", "new", "new", "new"]
     assert "3 nodules inserted" in insert()
+
+
+def test_output_that_is_chosen_again_brings_back_which_seeds_are_in_it(
+    panel, add_seeds, insert, places, slicer_app
+):
+    add_seeds(places[:2])
+    insert()
+    add_seeds(places[2:3])
+    output = panel.p.outputVolume
+    panel.ui.outputSelector.setCurrentNode(None)
+    slicer_app.processEvents()
+    assert [point.state for point in panel.seedsPanel.points()] == ["new"] * 3
+    panel.ui.outputSelector.setCurrentNode(output)
+    slicer_app.processEvents()
+
+    assert [point.state for point in panel.seedsPanel.points()] == ["inserted"] * 2 + ["new"]
+    assert panel.ui.insertButton.enabled, panel.ui.insertButton.toolTip
+    assert panel.ui.undoButton.enabled
+
+
+def test_hundred_seeds_do_not_slow_the_panel_down(panel, ct, phantom, slicer_app):
+    """In CPU time, so that what else runs on the machine does not count."""
+    from lungsynth.core.nodule import NoduleSpec
+    from lungsynth_slicer.seeds import SeedList
+    from NoduleSynthLib.Outputs import makeSeedList
+
+    panel.p.seeds = makeSeedList(ct.GetScene(), ct)
+    seeds = SeedList(panel.p.seeds)
+    lung = np.argwhere((phantom.voxels > -900) & (phantom.voxels < -700))
+    chosen = np.random.default_rng(0).permutation(lung)[:100]
+    for k, j, i in chosen:
+        seeds.add(tuple(phantom.ijk_to_ras_mm((i, j, k))), NoduleSpec(5.0))
+    panel.refresh()
+    took = []
+    for n in range(3):
+        panel.p.seeds.SetNthControlPointPosition(3, 1.0, 2.0, 3.0 + n)
+        started = time.process_time()
+        panel.refresh()
+        took.append(time.process_time() - started)
+
+    assert panel.ui.seedsTable.item(3, 0).toolTip().startswith("R 1.0, A 2.0, S 5.0")
+    assert min(took) < 0.1, took
+
+
+def test_name_that_was_emptied_comes_back(panel, add_seeds, places, slicer_app):
+    add_seeds(places[:1])
+    panel.ui.seedsTable.item(0, 0).setText(" ")
+    slicer_app.processEvents()
+
+    assert panel.ui.seedsTable.item(0, 0).text() == "N-1"
