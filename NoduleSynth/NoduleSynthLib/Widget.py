@@ -15,11 +15,10 @@ from slicer.util import VTKObservationMixin
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth_slicer import dependencies
-from lungsynth_slicer.seeds import SeedList, SeedPoint
+from lungsynth_slicer.seeds import SeedList
 from lungsynth_slicer.volumes import volumeFromNode
 from NoduleSynthLib.FineTune import FineTunePanel
 from NoduleSynthLib.InsertPanel import InsertPanel
-from NoduleSynthLib.LivePreview import LivePreview
 from NoduleSynthLib.Logic import NoduleSynthLogic
 from NoduleSynthLib.Outputs import (
     chooseOutput,
@@ -28,14 +27,16 @@ from NoduleSynthLib.Outputs import (
     outputsOf,
     seedListOf,
 )
-from NoduleSynthLib.ParameterNode import WITHOUT_TORCH, NoduleSynthParameterNode
+from NoduleSynthLib.Packages import Packages
+from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode
+from NoduleSynthLib.PreviewPanel import PreviewPanel
+from NoduleSynthLib.Readiness import checkButtons, missingToInsert, showVolume, showWarnings
 from NoduleSynthLib.SeedChecks import renew, restate
 from NoduleSynthLib.SeedsPanel import SeedsPanel, interactionNode
 from NoduleSynthLib.Spheres import Spheres
 
 UI_FILE = "UI/NoduleSynth.ui"
 OWN_PACKAGES = ("NoduleSynthLib", "lungsynth_slicer")
-STOPPED = ("stopped", "cancelled")
 
 
 class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -52,8 +53,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._inputId: str | None = None
         self._outputId: str | None = None
         self._afterPercent = 100
-        self._previewed: Any = None
-        self._packagesFound: dict[bool, bool] = {}  # with torch or without
+        self.packages = Packages()
 
     # --- life ----------------------------------------------------------------------------------
 
@@ -79,9 +79,8 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             onChanged=self.refreshSoon,
             onMessage=self.insertPanel.say,
         )
-        self.preview = LivePreview(
-            self.logic, onShown=self._showPreview, onError=self._previewFailed
-        )
+        self.previewPanel = PreviewPanel(self.ui, self.logic, self.insertPanel)
+        self.preview = self.previewPanel.live
         self.fineTune = FineTunePanel(
             self.ui, self, ensurePackages=lambda: dependencies.ensure(training=True)
         )
@@ -110,7 +109,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Leave for another module; a running insertion goes on."""
         self._entered = False
         self.seedsPanel.stopPlacing()
-        self._hidePreview()
+        self.previewPanel.hide()
         self.spheres.hide()
 
     def cleanup(self) -> None:
@@ -164,7 +163,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.preview.hide()
         for role, name in (("inputVolume", "CT"), ("outputVolume", "output")):
             if node is getattr(self.p, role):
-                self._hidePreview()
+                self.previewPanel.hide()
                 self.logic.cancel(
                     f"The {name} was removed from the scene; the insertion was stopped."
                 )
@@ -235,7 +234,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._inputId = _idOf(volume)
         if volume is None:
             return
-        self._hidePreview()
+        self.previewPanel.hide()
         made = list(outputsOf(volume))
         self._outputId = _idOf(made[-1]) if made else None
         if made or (self.p.outputVolume and not isOutputOf(self.p.outputVolume, volume)):
@@ -253,7 +252,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._outputId = _idOf(output)
         if self.logic.running:  # it is the run that made it
             return
-        self._hidePreview()
+        self.previewPanel.hide()
         chooseOutput(self.p, output)
         restate(self.p)
 
@@ -324,109 +323,18 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             readOnly=self.logic.running,
         )
         self.seedsPanel.showSelected()
-        self._showWarnings(points, problems)
+        showWarnings(self.ui, points, problems)
         if self._entered and self.p.showSpheres:
             self.spheres.show(slicer.mrmlScene, points, set(problems))
         else:
             self.spheres.hide()
         self._updatePreview(problem, problems)
-        self._check(problem, points, problems)
-
-    def _showWarnings(self, points: list[SeedPoint], problems: dict[str, str]) -> None:
-        lines = [problems[point.id] for point in points if point.id in problems]
-        if len(lines) > 3:
-            lines = [*lines[:3], f"... and {len(lines) - 3} more"]
-        self.ui.seedsWarningLabel.text = "\n".join(lines)
-        self.ui.seedsWarningLabel.setVisible(bool(lines))
-
-    def _check(self, problem: str, points: list[SeedPoint], problems: dict[str, str]) -> None:
-        """Enable what can be done; what can't says why."""
-        ui, p, running = self.ui, self.p, self.logic.running
-        new = [point for point in points if point.state == "new"]
-        missing = ""
-        if p.inputVolume is None:
-            missing = "Choose a CT volume first."
-        elif problem:
-            missing = problem
-        elif p.outputVolume is not None and not isOutputOf(p.outputVolume, p.inputVolume):
-            missing = "The output was not made from this CT; choose None to make a new one."
-        elif not new:
-            missing = "Place a seed first."
-        elif problems:
-            missing = next(iter(problems.values()))
-        self.insertPanel.check(missing, len(new))
-        ui.inputInfoLabel.text = problem or _inWords(p.inputVolume)
-        ui.inputInfoLabel.setVisible(True)
-        noVolume = "" if p.inputVolume is not None and not problem else missing
-        busy = "An insertion is running." if running else ""
-        searching = "Looking for places." if self.seedsPanel.proposing else ""
-        selected = self.seedsPanel.selected()
-        for button, why, tip in (
-            (
-                ui.placeButton,
-                noVolume or busy,
-                "Click in a slice view for each nodule. Press "
-                "again, or right-click in the view, to stop.",
-            ),
-            (ui.proposeButton, noVolume or busy or searching, "Add seeds in the lungs."),
-            (
-                ui.removeSeedButton,
-                busy or ("" if selected else "Select a new seed in the table."),
-                "Remove the selected seed.",
-            ),
-            (
-                ui.releaseButton,
-                busy or ("" if self.logic.session.worker.running else "Nothing is loaded."),
-                "End the process that holds the volume and the network; it "
-                "starts again when it is needed.",
-            ),
-        ):
-            button.enabled = not why
-            button.toolTip = why or tip
-        if ui.placeButton.checked != self.seedsPanel.placing():
-            ui.placeButton.checked = self.seedsPanel.placing()
-        if self.logic.session.device:
-            ui.deviceLabel.text = self.logic.session.device
-
-    # --- packages ------------------------------------------------------------------------------
-
-    def ensurePackages(self) -> None:
-        """Install what the synthesizer needs, if the user agrees.
-
-        Raises:
-            LungSynthError: If something is still missing.
-        """
-        if not self._packagesAreThere():
-            self._packagesFound.clear()
-            dependencies.ensure(torch=self._needsTorch())
-
-    def _needsTorch(self) -> bool:
-        return self.p.synthesizer not in WITHOUT_TORCH
-
-    def _packagesAreThere(self) -> bool:
-        """Look once; a preview never asks."""
-        torch = self._needsTorch()
-        if torch not in self._packagesFound:
-            missing = dependencies.missingRequirements() or (torch and dependencies.torchMissing())
-            self._packagesFound[torch] = not missing
-        return self._packagesFound[torch]
-
-    def installPackages(self) -> None:
-        """Install everything that inserting needs."""
-        self._packagesFound.clear()
-        try:
-            dependencies.ensure()
-        except LungSynthError as error:
-            self.insertPanel.say(str(error))
-        else:
-            self.insertPanel.say("All packages for inserting are there.")
-        self.refreshSoon()
-
-    def _start(self) -> None:
-        self._hidePreview()
-        self.ensurePackages()
-
-    # --- preview -------------------------------------------------------------------------------
+        new = sum(point.state == "new" for point in points)
+        missing = missingToInsert(self.p, problem, points, problems)
+        self.insertPanel.check(missing, new)
+        showVolume(self.ui, self.p.inputVolume, problem)
+        noVolume = missing if problem or self.p.inputVolume is None else ""
+        checkButtons(self.ui, self.logic, self.seedsPanel, noVolume)
 
     def _updatePreview(self, problem: str, problems: dict[str, str]) -> None:
         """Ask for the nodule of the selected seed, or take the preview away."""
@@ -440,43 +348,43 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             and not problem
             and point.id not in problems
             and not self.logic.running
-            and self._packagesAreThere()
+            and self.packages.areThere(self.p.synthesizer)
         )
-        if not wanted:
-            self._hidePreview()
+        if wanted:
+            self.previewPanel.show(self.p, point)
         else:
-            if point.seed != self._previewed:  # faded out, it could not be seen to move
-                self._previewed = point.seed
-                self.p.afterPercent = 100
-            self.preview.request(self.p, point.seed)
+            self.previewPanel.hide()
 
-    def _showPreview(self) -> None:
-        self.ui.previewLabel.setVisible(False)
-        self.insertPanel.showLayers(self.preview.node)
-        self._refreshButtonsAfterPreview()
+    # --- packages ------------------------------------------------------------------------------
 
-    def _refreshButtonsAfterPreview(self) -> None:
-        self.ui.compareSlider.enabled = self.ui.toggleButton.enabled = True
-        if self.logic.session.device:
-            self.ui.deviceLabel.text = self.logic.session.device
+    def ensurePackages(self) -> None:
+        """Install what the synthesizer needs, if the user agrees.
 
-    def _hidePreview(self) -> None:
-        shown = self.preview.node is not None
-        self.preview.hide()
-        if shown:
-            self.insertPanel.showLayers()
+        Raises:
+            LungSynthError: If something is still missing.
+        """
+        self.packages.ensure(self.p.synthesizer)
 
-    def _previewFailed(self, message: str) -> None:
-        if message not in STOPPED:
-            self.ui.previewLabel.text = f"No preview: {message}"
-            self.ui.previewLabel.setVisible(True)
+    def installPackages(self) -> None:
+        """Install everything that inserting needs."""
+        try:
+            self.packages.ensureAll()
+        except LungSynthError as error:
+            self.insertPanel.say(str(error))
+        else:
+            self.insertPanel.say(_("All packages for inserting are there."))
+        self.refreshSoon()
+
+    def _start(self) -> None:
+        self.previewPanel.hide()
+        self.ensurePackages()
 
     def release(self) -> None:
         """End the worker; it starts again when it is needed."""
-        self._hidePreview()
+        self.previewPanel.hide()
         self.logic.session.stop()
         self.p.livePreview = False
-        self.insertPanel.say("Memory is free again; live preview is off.")
+        self.insertPanel.say(_("Memory is free again; live preview is off."))
         self.refreshSoon()
 
 
@@ -490,12 +398,3 @@ def _boundWidgets(ui: Any) -> dict[str, Any]:  # noqa: ANN401 - a namespace of w
 
 def _idOf(node: Any) -> str | None:  # noqa: ANN401 - a MRML node or None
     return node.GetID() if node is not None else None
-
-
-def _inWords(node: slicer.vtkMRMLScalarVolumeNode | None) -> str:
-    """Return size and spacing of a volume."""
-    if node is None:
-        return _("Choose a chest CT.")
-    size = " x ".join(str(n) for n in node.GetImageData().GetDimensions())
-    spacing = " x ".join(f"{x:.2f}" for x in node.GetSpacing())
-    return f"{size} voxels of {spacing} mm"

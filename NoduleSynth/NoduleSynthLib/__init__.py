@@ -10,10 +10,13 @@ Session        the worker, with a volume opened and a synthesizer loaded
 Outputs        the nodes that come out, and how they belong together
 Console        the same in a few lines of Python
 Widget         the panel: its life, its parameter node, what can be done now
+Readiness      what can be done now, and why not
+Packages       what Python packages a synthesizer needs
 SeedsPanel     placing, proposing, editing and removing seeds
 SeedTable      the table of seeds
 InsertPanel    Insert, Cancel, Undo, Redo, before and after
 Spheres        the asked size around each seed
+PreviewPanel   when the live preview is shown
 LivePreview    one nodule in the slice views before it is inserted
 Layers         what the slice views show
 FineTune       training on the user's data

@@ -116,7 +116,7 @@ def test_unchanged_box_cannot_be_told_from_no_preview(
         panel.preview._show(panel.p, made)
         if abs(off) < 4:
             assert (view.render() != before).any(), "else nothing was drawn at all"
-        panel._hidePreview()
+        panel.previewPanel.hide()
         np.testing.assert_array_equal(view.render(), before)
 
 
@@ -142,7 +142,7 @@ def test_preview_looks_like_the_output_with_the_nodule_in(
     output.CreateDefaultDisplayNodes()
     output.GetDisplayNode().SetAutoWindowLevel(False)
     output.GetDisplayNode().SetWindowLevel(1400, -500)
-    panel._hidePreview()
+    panel.previewPanel.hide()
     composite = view.logic.GetSliceCompositeNode()
     composite.SetForegroundVolumeID(None)
     plain = view.render()

@@ -269,7 +269,7 @@ def test_packages_are_asked_for_on_insert_and_no_is_respected(
     installed = []
     monkeypatch.setattr(dependencies, "missingRequirements", lambda **_: ["safetensors>=0.4.3"])
     monkeypatch.setattr(dependencies, "_installRequirements", installed.append)
-    panel._packagesFound.clear()
+    panel.packages.forget()
     add_seeds(places[:1])
     before = node_ids()
     dialogs.answer(qt.QMessageBox.Cancel)
@@ -292,7 +292,7 @@ def test_preview_never_asks_for_packages(
     from lungsynth_slicer import dependencies
 
     monkeypatch.setattr(dependencies, "missingRequirements", lambda **_: ["safetensors>=0.4.3"])
-    panel._packagesFound.clear()
+    panel.packages.forget()
     add_seeds(places[:1])
     panel.p.livePreview = True
     slicer_app.processEvents()

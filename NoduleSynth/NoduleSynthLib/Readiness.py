@@ -1,0 +1,112 @@
+"""What can be done with the scene as it is; what can't says why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from lungsynth_slicer.seeds import SeedPoint
+from NoduleSynthLib.Logic import NoduleSynthLogic
+from NoduleSynthLib.Outputs import isOutputOf
+from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode
+from NoduleSynthLib.SeedsPanel import SeedsPanel
+
+MOST_WARNINGS = 3
+
+
+def missingToInsert(
+    p: NoduleSynthParameterNode,
+    problem: str,
+    points: list[SeedPoint],
+    problems: dict[str, str],
+) -> str:
+    """Return what keeps Insert from working, as a sentence; empty if nothing does.
+
+    Args:
+        p: The settings.
+        problem: What is wrong with the volume.
+        points: All seeds.
+        problems: What is wrong with which seed.
+    """
+    if p.inputVolume is None:
+        return _("Choose a CT volume first.")
+    if problem:
+        return problem
+    if p.outputVolume is not None and not isOutputOf(p.outputVolume, p.inputVolume):
+        return _("The output was not made from this CT; choose None to make a new one.")
+    if not any(point.state == "new" for point in points):
+        return _("Place a seed first.")
+    return next(iter(problems.values()), "")
+
+
+def showWarnings(
+    ui: Any,  # noqa: ANN401 - a namespace of widgets
+    points: list[SeedPoint],
+    problems: dict[str, str],
+) -> None:
+    """List the seeds that cannot work."""
+    lines = [problems[point.id] for point in points if point.id in problems]
+    if len(lines) > MOST_WARNINGS:
+        more = _("... and {count} more").format(count=len(lines) - MOST_WARNINGS)
+        lines = [*lines[:MOST_WARNINGS], more]
+    ui.seedsWarningLabel.text = "\n".join(lines)
+    ui.seedsWarningLabel.setVisible(bool(lines))
+
+
+def showVolume(
+    ui: Any,  # noqa: ANN401
+    node: slicer.vtkMRMLScalarVolumeNode | None,
+    problem: str,
+) -> None:
+    """Say what the chosen volume is, or what is wrong with it."""
+    ui.inputInfoLabel.text = problem or _inWords(node)
+    ui.inputInfoLabel.setVisible(True)
+
+
+def checkButtons(
+    ui: Any,  # noqa: ANN401
+    logic: NoduleSynthLogic,
+    seedsPanel: SeedsPanel,
+    noVolume: str,
+) -> None:
+    """Enable the buttons of the sections Seeds and Advanced.
+
+    Args:
+        ui: The widgets.
+        logic: Whether it is busy.
+        seedsPanel: What is selected, placed and looked for.
+        noVolume: Why there is no volume to work on; empty if there is one.
+    """
+    busy = _("An insertion is running.") if logic.running else ""
+    searching = _("Looking for places.") if seedsPanel.proposing else ""
+    noSeed = "" if seedsPanel.selected() else _("Select a new seed in the table.")
+    noWorker = "" if logic.session.worker.running else _("Nothing is loaded.")
+    clickTip = _(
+        "Click in a slice view for each nodule. Press again, or right-click in the view, to stop."
+    )
+    releaseTip = _(
+        "End the process that holds the volume and the network; it starts again when it is needed."
+    )
+    for button, why, tip in (
+        (ui.placeButton, noVolume or busy, clickTip),
+        (ui.proposeButton, noVolume or busy or searching, _("Add seeds in the lungs.")),
+        (ui.removeSeedButton, busy or noSeed, _("Remove the selected seed.")),
+        (ui.releaseButton, busy or noWorker, releaseTip),
+    ):
+        button.enabled = not why
+        button.toolTip = why or tip
+    if ui.placeButton.checked != seedsPanel.placing():
+        ui.placeButton.checked = seedsPanel.placing()
+    if logic.session.device:
+        ui.deviceLabel.text = logic.session.device
+
+
+def _inWords(node: slicer.vtkMRMLScalarVolumeNode | None) -> str:
+    """Return size and spacing of a volume."""
+    if node is None:
+        return _("Choose a chest CT.")
+    size = " x ".join(str(n) for n in node.GetImageData().GetDimensions())
+    spacing = " x ".join(f"{x:.2f}" for x in node.GetSpacing())
+    return _("{size} voxels of {spacing} mm").format(size=size, spacing=spacing)
