@@ -162,7 +162,7 @@ class Inserting(UndoRedo):
         return new
 
     def _request(self, run: Run, failed: Callable[[str], None]) -> None:
-        file = self.session.folder / "changes.npz"
+        file = self.session.answerFile("changes")
 
         def made(answer: dict[str, Any]) -> None:
             if run is not self._run:

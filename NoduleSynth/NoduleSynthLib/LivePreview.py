@@ -121,7 +121,7 @@ class LivePreview:
                     seed=seed_values(seed),
                     earlier=self._logic.earlier(p),
                     rounds=ROUNDS,
-                    output=str(session.folder / "preview.npz"),
+                    output=str(session.answerFile("preview")),
                 )
             except LungSynthError as error:
                 failed(str(error))

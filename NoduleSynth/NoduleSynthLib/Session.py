@@ -73,6 +73,10 @@ class Session:
             self._sharer = None
         return self._folder
 
+    def answerFile(self, name: str) -> Path:
+        """Return where the worker puts an answer: one that was killed may still be writing its."""
+        return self.folder / f"{name}-{self.worker.generation}.npz"
+
     def prepare(self, p: Case, onReady: Callable[[], None], onError: Failed) -> None:
         """Open the volume and load the synthesizer, as far as that is not done yet.
 

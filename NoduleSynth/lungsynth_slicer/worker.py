@@ -289,6 +289,8 @@ def workerEnvironment() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8",
+        # PythonSlicer is a launcher: to kill it does not end the Python that it started
+        "LUNGSYNTH_END_WITH_STDIN": "1",
     }
     if "OMP_NUM_THREADS" not in os.environ:
         # One core stays for Slicer: with as many threads as cores each waits for the other

@@ -436,3 +436,62 @@ class TestPackages:
         monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
         with pytest.raises(LungSynthError, match="install 'PyTorch' in View > Extensions Manager"):
             dependencies.ensure()
+
+
+LAUNCHER = (
+    "import subprocess, sys\n"
+    "child = subprocess.Popen([sys.executable, *sys.argv[1:]])\n"
+    "print('pid', child.pid, file=sys.stderr, flush=True)\n"
+    "sys.exit(child.wait())\n"
+)
+
+
+def child_of(client):
+    """Return the number of the process that the launcher has started, once it has said so."""
+    found = [line for line in client._stderr.splitlines() if line.startswith(b"pid ")]
+    return int(found[0].split()[1]) if found else 0
+
+
+def test_a_worker_behind_a_launcher_ends_in_the_middle_of_its_work(
+    worker_of, answers, wait_until, phantom, tmp_path
+):
+    """PythonSlicer is one: to kill it leaves the Python that does the work."""
+    from lungsynth.cli.protocol import seed_values
+
+    np.save(tmp_path / "volume.npy", phantom.voxels)
+    worker = worker_of()
+    worker.command = [sys.executable, "-c", LAUNCHER, "-m", "lungsynth", "worker"]
+    matrix = phantom.ijk_to_ras.tolist()
+    path = str(tmp_path / "volume.npy")
+    worker.request("open", **answers.callbacks, volume=path, ijk_to_ras=matrix)
+    worker.request("load", **answers.callbacks, synthesizer="procedural")
+    wait_until(lambda: len(answers) == 2 and child_of(worker), 60)
+    assert answers.failed == []
+    pid = child_of(worker)
+    many = [seed_values(SEEDS[0])] * 4000  # refused at last, after seconds of checking
+    worker.request("check", **answers.callbacks, seeds=many)
+    worker.cancel()
+
+    assert alive(pid)
+    wait_until(lambda: not alive(pid), 5)
+
+
+def test_a_training_behind_a_launcher_ends_with_it(slicer_app, wait_until, monkeypatch):
+    import NoduleSynthLib.PythonProcess as processes
+
+    monkeypatch.setattr(processes, "workerCommand", lambda: [sys.executable])
+    code = (
+        "import sys, time; sys.argv = ['lungsynth', '--version']\n"
+        "from lungsynth.cli.stdin_watch import end_with_stdin, is_wanted\n"
+        "assert is_wanted(); end_with_stdin(); time.sleep(600)\n"
+    )
+    failed = []
+    process = processes.PythonProcess(
+        ["-c", LAUNCHER, "-c", code], onDone=failed.append, onError=failed.append
+    )
+    wait_until(lambda: child_of(process), 30)
+    pid = child_of(process)
+    assert alive(pid)
+    process.stop()
+    wait_until(lambda: not alive(pid), 10)
+    assert failed == []

@@ -23,6 +23,7 @@ import numpy as np
 from lungsynth.cli import protocol
 from lungsynth.cli.changes import write_changes
 from lungsynth.cli.protocol import Request
+from lungsynth.cli.stdin_watch import WatchedLines, is_wanted
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import NodulePopulation, Seed, draw_nodule
 from lungsynth.core.volume import Volume
@@ -301,7 +302,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(message.split())
 
 
-def serve(lines: BinaryIO, stdout: int) -> None:
+def serve(lines: BinaryIO | WatchedLines, stdout: int) -> None:
     """Answer requests until the end of ``lines`` or "quit".
 
     Args:
@@ -325,6 +326,6 @@ def worker() -> None:
     stdout = os.dup(1)
     os.dup2(2, 1)  # what a library prints must not get between the events
     try:
-        serve(sys.stdin.buffer, stdout)
+        serve(WatchedLines() if is_wanted() else sys.stdin.buffer, stdout)
     finally:
         os.close(stdout)
