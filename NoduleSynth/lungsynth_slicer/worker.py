@@ -24,6 +24,7 @@ import qt
 logger = logging.getLogger(__name__)
 
 CANCELLED = "cancelled"
+REAL_PYTHON = "python-real"
 STDERR_KEPT = 20_000  # letters, of which the last line goes into a message
 MOST_IN_A_LINE = 16 << 20  # bytes; the worker's own lines are far shorter
 
@@ -271,11 +272,15 @@ def waitForEnded(wait_ms: int = 2000) -> None:
 
 
 def workerCommand() -> list[str]:
-    """Return the program and arguments of the worker: Slicer's Python, or the one that runs."""
+    """Return the program and arguments of the worker: Slicer's Python, or the one that runs.
+
+    Inside Slicer that is ``python-real``, which runs Slicer's Python command-line modules too:
+    PythonSlicer only launches it, may keep stdin to itself, and is all that a kill would end.
+    """
     python = sys.executable or ""
-    if "PythonSlicer" not in Path(python).name:
-        # Inside Slicer it is on the PATH; elsewhere there is none
-        python = shutil.which("PythonSlicer") or python
+    if Path(python).stem != REAL_PYTHON:
+        # Inside Slicer they are on the PATH; elsewhere there are none
+        python = shutil.which(REAL_PYTHON) or shutil.which("PythonSlicer") or python
     return [python, "-m", "lungsynth", "worker"]
 
 
@@ -289,9 +294,11 @@ def workerEnvironment() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8",
-        # PythonSlicer is a launcher: to kill it does not end the Python that it started
+        # Where there is a launcher in between, to kill it does not end the Python it started
         "LUNGSYNTH_END_WITH_STDIN": "1",
     }
+    if Path(workerCommand()[0]).stem == REAL_PYTHON and "PYTHONHOME" not in os.environ:
+        added["PYTHONHOME"] = sys.base_prefix  # which the launcher would set
     if "OMP_NUM_THREADS" not in os.environ:
         # One core stays for Slicer: with as many threads as cores each waits for the other
         added["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 2) - 1))

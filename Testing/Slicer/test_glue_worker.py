@@ -338,8 +338,15 @@ def test_the_process_runs_this_python_and_leaves_slicer_a_core(slicer_app, monke
 
     monkeypatch.setattr("shutil.which", lambda _: None)
     assert workerCommand() == [sys.executable, "-m", "lungsynth", "worker"]
-    monkeypatch.setattr("shutil.which", lambda name: f"/opt/Slicer/bin/{name}")
+    monkeypatch.delenv("PYTHONHOME", raising=False)
+    assert "PYTHONHOME" not in workerEnvironment()
+    launcher = {"PythonSlicer": "/opt/Slicer/bin/PythonSlicer"}
+    monkeypatch.setattr("shutil.which", launcher.get)
     assert workerCommand()[0] == "/opt/Slicer/bin/PythonSlicer"
+    # Slicer's own Python, without the launcher that a kill would end in its place
+    monkeypatch.setattr("shutil.which", lambda name: f"/opt/Slicer/bin/{name}")
+    assert workerCommand()[0] == "/opt/Slicer/bin/python-real"
+    assert workerEnvironment()["PYTHONHOME"] == sys.base_prefix
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert workerEnvironment()["OMP_NUM_THREADS"] == "7"
