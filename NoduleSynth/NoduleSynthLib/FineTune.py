@@ -10,6 +10,7 @@ from typing import Any
 import ctk
 import qt
 import slicer
+from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from lungsynth.core.errors import LungSynthError
@@ -77,7 +78,7 @@ class FineTunePanel(VTKObservationMixin):
         for name in ("fineTuneDataPath", "fineTuneOutputPath"):
             getattr(ui, name).filters = ctk.ctkPathLineEdit.Dirs
         ui.fineTuneWeightsPath.filters = ctk.ctkPathLineEdit.Files
-        ui.fineTuneWeightsPath.nameFilters = ["Weights (*.safetensors)"]
+        ui.fineTuneWeightsPath.nameFilters = [_("Weights (*.safetensors)")]
         for name in PATHS:  # remembered from one start of Slicer to the next
             getattr(ui, name).settingKey = f"NoduleSynth{name[0].upper()}{name[1:]}"
         ui.fineTuneDataPath.currentPathChanged.connect(lambda *_: self._dataChanged())
@@ -130,7 +131,7 @@ class FineTunePanel(VTKObservationMixin):
             self.view.say(str(error))
             return
         self.ui.fineTuneDataPath.addCurrentPathToHistory()
-        self.view.say("Checking the data ...")
+        self.view.say(_("Checking the data ..."))
         self.view.summarise([])
         self._checked, self._thenTrain, self._busy = "", thenTrain, CHECKING
         self._process = PythonProcess(
@@ -138,14 +139,14 @@ class FineTunePanel(VTKObservationMixin):
             onDone=lambda event: self._dataChecked(data, event),
             onError=self._failed,
             onEvent=self._heard,
-            what="the check of the data",
+            what=_("the check of the data"),
         )
         self.check()
 
     def _dataChecked(self, data: str, event: Mapping[str, Any]) -> None:
         self._process, self._busy, self._checked = None, "", data
         self.view.summarise(event.get("summary", ()))
-        self.view.say("The data can be used.")
+        self.view.say(_("The data can be used."))
         if self._thenTrain:
             self.start()
         self.check()
@@ -180,13 +181,13 @@ class FineTunePanel(VTKObservationMixin):
         self._busy, self._since, self._progress = TRAINING, None, (run.doneSteps, steps)
         if run.stage is not Stage.NONE:
             self._fresh = list(readLosses(run.folder))
-        self.view.say("Starting: loading the data and the networks ...")
+        self.view.say(_("Starting: loading the data and the networks ..."))
         self._process = PythonProcess(
             trainArguments(run, data, weights, steps, device=device, preset=self.preset),
             onDone=self._trained,
             onError=self._failed,
             onEvent=self._heard,
-            what="the training",
+            what=_("the training"),
         )
         if self.running:
             self._clock.start()
@@ -197,7 +198,9 @@ class FineTunePanel(VTKObservationMixin):
         if "losses" not in event:
             if int(event.get("total", 0)) > 1:  # reading whole CTs, say
                 stage = str(event.get("stage", "")).capitalize()
-                self.view.say(f"{stage}: {event.get('done')} of {event.get('total')}")
+                words = _("{stage}: {done} of {total}")
+                done, total = event.get("done"), event.get("total")
+                self.view.say(words.format(stage=stage, done=done, total=total))
             return
         self._progress = (int(event["done"]), int(event["total"]))
         if self._since is None:
@@ -220,10 +223,12 @@ class FineTunePanel(VTKObservationMixin):
         if self._since is None or self._busy == PAUSING:
             return
         since, first = self._since
-        words = [f"Step {done} of {total}"]
+        words = [_("Step {done} of {total}").format(done=done, total=total)]
         if done > first:
             seconds = (time.monotonic() - since) / (done - first)
-            words += [f"{inWords(seconds)} a step", f"{inWords(seconds * (total - done))} left"]
+            left = seconds * (total - done)
+            words.append(_("{time} a step").format(time=inWords(seconds)))
+            words.append(_("{time} left").format(time=inWords(left)))
         self.view.say(" · ".join(words))
 
     def pause(self) -> None:
@@ -236,7 +241,7 @@ class FineTunePanel(VTKObservationMixin):
             self.view.say(str(error))
             return
         self._busy = PAUSING
-        self.view.say("Pausing after this step ...")
+        self.view.say(_("Pausing after this step ..."))
         self.check()
 
     def cancel(self) -> None:
@@ -247,27 +252,28 @@ class FineTunePanel(VTKObservationMixin):
         self._process.stop()
         self._ended()
         if not trained:
-            self.view.say("Stopped.")
+            self.view.say(_("Stopped."))
             return
         self.view.clear()
         begun = self._run is not None and self._run.stage is Stage.UNFINISHED
-        after = "Resume goes on from the last checkpoint." if begun else "Nothing was trained."
-        self.view.say(f"Stopped. {after}")
+        resumable = _("Stopped. Resume goes on from the last checkpoint.")
+        self.view.say(resumable if begun else _("Stopped. Nothing was trained."))
 
     def _trained(self, event: Mapping[str, Any]) -> None:
         self._ended()
         if event.get("paused"):
-            self.view.say(f"Paused after step {event.get('steps')}. Resume goes on from there.")
+            words = _("Paused after step {step}. Resume goes on from there.")
+            self.view.say(words.format(step=event.get("steps")))
         elif self._run is not None and self._run.weights is not None:
-            self.view.say(f"Finished: {self._run.weights}")
+            self.view.say(_("Finished: {path}").format(path=self._run.weights))
         else:
-            self.view.say("The training ended without weights; Resume goes on.")
+            self.view.say(_("The training ended without weights; Resume goes on."))
 
     def _failed(self, message: str) -> None:
         trained = self._busy in (TRAINING, PAUSING)
         self._ended()
         if trained and self._run is not None and self._run.stage is Stage.UNFINISHED:
-            message += ". Resume goes on from the last checkpoint"
+            message += _(". Resume goes on from the last checkpoint")
         self.view.say(message)
 
     def _ended(self) -> None:
@@ -308,32 +314,34 @@ class FineTunePanel(VTKObservationMixin):
             self.ui.fineTuneDataPath.currentPath = run.data
         self.ui.fineTuneStepsSpinBox.value = max(run.totalSteps, 1)
         if run.stage is Stage.FINISHED:
-            self.view.say(f"The folder holds a finished run of {run.doneSteps} steps.")
+            words = _("The folder holds a finished run of {steps} steps.")
+            self.view.say(words.format(steps=run.doneSteps))
         else:
-            self.view.say(
-                f"The folder holds a run that stopped at step {run.doneSteps} of "
-                f"{run.totalSteps}; Resume goes on from its last checkpoint."
+            words = _(
+                "The folder holds a run that stopped at step {done} of {total}; "
+                "Resume goes on from its last checkpoint."
             )
+            self.view.say(words.format(done=run.doneSteps, total=run.totalSteps))
 
     def use(self) -> None:
         """Let Insert use the weights of the run."""
         if self._run is not None and self._run.weights is not None:
             self.owner.useWeights(str(self._run.weights))
-            self.view.say("Insert uses these weights now; Advanced shows which.")
+            self.view.say(_("Insert uses these weights now; Advanced shows which."))
 
     # --- what can be done ----------------------------------------------------------------------
 
     def _missing(self) -> str:
         """Return why a training cannot start; empty if it can."""
         if not self.ui.fineTuneDataPath.currentPath:
-            return "Choose a data folder first."
+            return _("Choose a data folder first.")
         if not self.ui.fineTuneOutputPath.currentPath:
-            return "Choose a run folder first."
+            return _("Choose a run folder first.")
         if self._run is None:
             return self._folderProblem
         finished = self._run.stage is Stage.FINISHED
         if finished and int(self.ui.fineTuneStepsSpinBox.value) <= self._run.doneSteps:
-            return "This run is finished; raise the steps, or choose another run folder."
+            return _("This run is finished; raise the steps, or choose another run folder.")
         return ""
 
     def check(self) -> None:
@@ -344,9 +352,9 @@ class FineTunePanel(VTKObservationMixin):
 def inWords(seconds: float) -> str:
     """Return a time in words, short."""
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return _("{time:.1f} s").format(time=seconds)
     if seconds < 100:
-        return f"{seconds:.0f} s"
+        return _("{time:.0f} s").format(time=seconds)
     if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+        return _("{time:.0f} min").format(time=seconds / 60)
+    return _("{time:.1f} h").format(time=seconds / 3600)

@@ -9,6 +9,7 @@ from typing import Any
 
 import qt
 import slicer
+from slicer.i18n import tr as _
 
 from NoduleSynthLib.FineTunePlot import FineTunePlot
 from NoduleSynthLib.FineTuneRun import SAMPLES, Run, Stage
@@ -96,35 +97,37 @@ class FineTuneView:
             busy: What is under way: nothing, or one of the words above.
         """
         ui = self.ui
-        why = {CHECKING: "The data are being checked.", "": ""}.get(
-            busy, "The training is running."
+        why = {CHECKING: _("The data are being checked."), "": ""}.get(
+            busy, _("The training is running.")
         )
         begun = run is not None and run.stage is not Stage.NONE
-        noData = "" if ui.fineTuneDataPath.currentPath else "Choose a data folder first."
+        noData = "" if ui.fineTuneDataPath.currentPath else _("Choose a data folder first.")
         finished = run is not None and run.weights is not None
-        idle = "It ends after this step." if busy == PAUSING else "Nothing is running."
-        ui.fineTuneStartButton.text = "Resume" if begun else "Start"
+        idle = _("It ends after this step.") if busy == PAUSING else _("Nothing is running.")
+        ui.fineTuneStartButton.text = _("Resume") if begun else _("Start")
         for button, problem, tip in (
-            (ui.fineTuneCheckButton, why or noData, "Say what the data folder holds."),
+            (ui.fineTuneCheckButton, why or noData, _("Say what the data folder holds.")),
             (
                 ui.fineTuneStartButton,
                 why or missing,
-                "Go on with the run in the folder." if begun else "Check the data, then train.",
+                _("Go on with the run in the folder.")
+                if begun
+                else _("Check the data, then train."),
             ),
             (
                 ui.fineTunePauseButton,
                 "" if busy == TRAINING else idle,
-                "End after this step, with a checkpoint; Resume goes on from there.",
+                _("End after this step, with a checkpoint; Resume goes on from there."),
             ),
             (
                 ui.fineTuneCancelButton,
                 "" if busy else idle,
-                "Stop at once; Resume goes on from the last checkpoint.",
+                _("Stop at once; Resume goes on from the last checkpoint."),
             ),
             (
                 ui.fineTuneUseButton,
-                why or ("" if finished else "Finish a run first."),
-                "Let Insert use the weights of this run.",
+                why or ("" if finished else _("Finish a run first.")),
+                _("Let Insert use the weights of this run."),
             ),
         ):
             button.enabled = not problem

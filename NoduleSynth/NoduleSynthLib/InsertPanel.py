@@ -56,8 +56,9 @@ class InsertPanel:
         self._clock.timeout.connect(self._tick)
         ui.insertButton.clicked.connect(lambda *_: self.insert())
         ui.cancelButton.clicked.connect(lambda *_: self.logic.cancel())
-        ui.undoButton.clicked.connect(lambda *_: self._step(self.logic.undo, "taken out"))
-        ui.redoButton.clicked.connect(lambda *_: self._step(self.logic.redo, "put back"))
+        takenOut, putBack = _("{name} was taken out."), _("{name} was put back.")
+        ui.undoButton.clicked.connect(lambda *_: self._step(self.logic.undo, takenOut))
+        ui.redoButton.clicked.connect(lambda *_: self._step(self.logic.redo, putBack))
         ui.toggleButton.clicked.connect(lambda *_: self.flip())
 
     def say(self, message: str) -> None:
@@ -119,11 +120,14 @@ class InsertPanel:
         bar.value = done
         bar.setVisible(True)
         elapsed = time.monotonic() - self._started
-        parts = [f"{done} of {total}" if words == "inserting" else words.capitalize()]
-        parts.append(f"{elapsed:.0f} s elapsed")
+        parts = [_("{done} of {total}").format(done=done, total=total)]
+        if words != "inserting":
+            known = {"starting": _("Starting"), "preparing": _("Preparing")}
+            parts = [known.get(words, words.capitalize())]
+        parts.append(_("{seconds} s elapsed").format(seconds=round(elapsed)))
         if words == "inserting" and 0 < done < total:
             left = (time.monotonic() - self._firstDone) / done * (total - done)
-            parts.append(f"about {max(left, 1):.0f} s left")
+            parts.append(_("about {seconds} s left").format(seconds=round(max(left, 1))))
         self.say(" · ".join(parts))
 
     def _ended(self, message: str) -> None:
@@ -136,8 +140,11 @@ class InsertPanel:
         self._ended(message)
 
     def _done(self, steps: Sequence[Step]) -> None:
-        count = "1 nodule" if len(steps) == 1 else f"{len(steps)} nodules"
-        self._ended(f"{count} inserted in {time.monotonic() - self._started:.1f} s.")
+        said = _("{count} nodules inserted in {seconds} s.")
+        if len(steps) == 1:
+            said = _("1 nodule inserted in {seconds} s.")
+        seconds = f"{time.monotonic() - self._started:.1f}"
+        self._ended(said.format(count=len(steps), seconds=seconds))
         self._list([step.insertion for step in steps])
         if self.p is not None:
             self.p.afterPercent = 100
@@ -146,18 +153,19 @@ class InsertPanel:
     def _list(self, insertions: Sequence[Insertion]) -> None:
         lines = [_inWords(insertion) for insertion in insertions[:MOST_RESULTS]]
         if len(insertions) > MOST_RESULTS:
-            lines.append(f"... and {len(insertions) - MOST_RESULTS} more in the table")
+            more = _("... and {count} more in the table")
+            lines.append(more.format(count=len(insertions) - MOST_RESULTS))
         self.ui.resultLabel.text = "\n".join(lines)
         self.ui.resultLabel.setVisible(bool(lines))
 
-    def _step(self, action: Callable[[Any], Step], words: str) -> None:
+    def _step(self, action: Callable[[Any], Step], said: str) -> None:
         try:
             step = action(self.p)
         except LungSynthError as error:
             self.say(str(error))
         else:
             self._list([])
-            self.say(f"{step.insertion.seed.name or 'The nodule'} was {words}.")
+            self.say(said.format(name=step.insertion.seed.name or _("The nodule")))
         self.onChanged()
 
     # --- before and after ----------------------------------------------------------------------
@@ -193,41 +201,46 @@ class InsertPanel:
             newSeeds: How many nodules Insert would make.
         """
         ui, running = self.ui, self.logic.running
-        ui.insertButton.text = f"Insert {newSeeds} nodules" if newSeeds > 1 else "Insert nodule"
+        many = _("Insert {count} nodules").format(count=newSeeds)
+        ui.insertButton.text = many if newSeeds > 1 else _("Insert nodule")
         ui.insertButton.enabled = not running and not missing
         ui.insertButton.toolTip = (
-            "An insertion is running." if running else missing or "Put the nodules into the output."
+            _("An insertion is running.")
+            if running
+            else missing or _("Put the nodules into the output.")
         )
         ui.cancelButton.enabled = running
         ui.cancelButton.toolTip = (
-            "Stop; the scene stays as it was before." if running else "Nothing is running."
+            _("Stop; the scene stays as it was before.") if running else _("Nothing is running.")
         )
-        busy = "An insertion is running." if running else ""
-        noUndo, noRedo = "Nothing to undo.", "Nothing to redo."
+        busy = _("An insertion is running.") if running else ""
+        noUndo, noRedo = _("Nothing to undo."), _("Nothing to redo.")
         if self.p is not None and not running:
             noUndo = self.logic.whyNotUndo(self.p)
             noRedo = "" if self.logic.history(self.p).canRedo else noRedo
         for button, why, tip in (
-            (ui.undoButton, busy or noUndo, "Take the last nodule out again."),
-            (ui.redoButton, busy or noRedo, "Put it back."),
+            (ui.undoButton, busy or noUndo, _("Take the last nodule out again.")),
+            (ui.redoButton, busy or noRedo, _("Put it back.")),
         ):
             button.enabled = not why
             button.toolTip = why or tip
         comparable = self.p is not None and (self.p.outputVolume is not None or self.previewShown)
         for widget, tip in (
-            (ui.compareSlider, "Fade between the CT (left) and the output (right)."),
-            (ui.toggleButton, "Flip between the CT and the output."),
+            (ui.compareSlider, _("Fade between the CT (left) and the output (right).")),
+            (ui.toggleButton, _("Flip between the CT and the output.")),
         ):
             widget.enabled = comparable
-            widget.toolTip = tip if comparable else "Insert a nodule first."
+            widget.toolTip = tip if comparable else _("Insert a nodule first.")
 
 
 def _inWords(insertion: Insertion) -> str:
     measured, spec = insertion.measured, insertion.spec
-    words = (
-        f"{insertion.seed.name}: {measured.diameter_mm:.1f} mm of {spec.diameter_mm:g} asked, "
-        f"{measured.mean_hu:.0f} HU"
+    words = _("{name}: {measured:.1f} mm of {asked:g} asked, {hu:.0f} HU").format(
+        name=insertion.seed.name,
+        measured=measured.diameter_mm,
+        asked=spec.diameter_mm,
+        hu=measured.mean_hu,
     )
     if not insertion.within_tolerance:
-        words += ", not within tolerance"
+        words += _(", not within tolerance")
     return f"{words}; {insertion.note}" if insertion.note else words

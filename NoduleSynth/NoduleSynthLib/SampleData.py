@@ -11,6 +11,7 @@ import numpy as np
 import slicer
 import slicer.util
 import vtk
+from slicer.i18n import tr as _
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.volume import Volume
@@ -75,7 +76,7 @@ def startPhantom(
     """
     folder = tempfile.TemporaryDirectory(prefix="NoduleSynth-")
     path = Path(folder.name) / f"{PHANTOM}.npz"
-    slicer.util.showStatusMessage("Making the thorax phantom ...", 10_000)
+    slicer.util.showStatusMessage(_("Making the thorax phantom ..."), 10_000)
 
     def made(_event: Any) -> None:  # noqa: ANN401 - there is none
         _making.remove(process)
@@ -92,7 +93,7 @@ def startPhantom(
         (onError or slicer.util.errorDisplay)(message)
 
     process = PythonProcess(
-        ["-c", _PROGRAM, str(path)], onDone=made, onError=failed, what="making the phantom"
+        ["-c", _PROGRAM, str(path)], onDone=made, onError=failed, what=_("making the phantom")
     )
     _making.append(process)
     return process

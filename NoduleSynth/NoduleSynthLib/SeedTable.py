@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import qt
+from slicer.i18n import tr as _
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth_slicer.seeds import SeedPoint
@@ -124,8 +125,8 @@ class SeedTable:
             malignancy,
             str(spec.latent_seed),
         ]
-        place = "R {:.1f}, A {:.1f}, S {:.1f} mm".format(*point.position_ras_mm)
-        said = problem or ("its nodule is in the output; undo takes it out" if inserted else "")
+        place = _("R {:.1f}, A {:.1f}, S {:.1f} mm").format(*point.position_ras_mm)
+        said = problem or (_("its nodule is in the output; undo takes it out") if inserted else "")
         for column, text in enumerate(texts):
             item = self._table.item(row, column)
             if item is None:
@@ -155,10 +156,10 @@ class SeedTable:
             if column == NAME:
                 self._onRename(point.id, text.removeprefix(PROBLEM))
             elif column == DIAMETER:
-                diameter = _number(text.removesuffix("mm"), "a diameter in mm", float)
+                diameter = _number(text.removesuffix("mm"), _("a diameter in mm"), float)
                 self._onEdit(point.id, {"diameter_mm": diameter})
             elif column == LATENT:
-                latent = _number(text, "a whole number", int)
+                latent = _number(text, _("a whole number"), int)
                 self._onEdit(point.id, {"latent_seed": latent})
         except LungSynthError as error:
             self._filling = True
@@ -206,5 +207,5 @@ def _number(text: str, wanted: str, kind: type) -> float:
     try:
         return kind(text.strip().replace(",", "."))
     except ValueError:
-        msg = f"'{text}' is not {wanted}"
+        msg = _("'{text}' is not {wanted}").format(text=text, wanted=wanted)
         raise LungSynthError(msg) from None

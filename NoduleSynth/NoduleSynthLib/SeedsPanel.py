@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import NoduleSpec
@@ -183,9 +184,9 @@ class SeedsPanel:
         """Show the selected seed's nodule in the section Nodule, if it became another."""
         point = self.selected()
         self.ui.noduleForLabel.text = (
-            f"{point.label}, and the next seed that you place:"
+            _("{name}, and the next seed that you place:").format(name=point.label)
             if point is not None
-            else "For the next seed that you place:"
+            else _("For the next seed that you place:")
         )
         spec = point.spec if point is not None else None
         if spec == self._selectedSpec:
@@ -209,12 +210,12 @@ class SeedsPanel:
             self.onMessage(str(error))
             return
         self.proposing = True
-        self.onMessage("Looking for places in the lungs ...")
+        self.onMessage(_("Looking for places in the lungs ..."))
         self.onChanged()
 
         def done(ids: list[str]) -> None:
             self.proposing = False
-            self.onMessage(f"{len(ids)} seeds proposed.")
+            self.onMessage(_("{count} seeds proposed.").format(count=len(ids)))
             self.select(ids[0])
 
         def failed(message: str) -> None:

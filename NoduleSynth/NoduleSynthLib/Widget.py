@@ -135,7 +135,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, _caller: Any, _event: Any) -> None:  # noqa: ANN401
         """Stop what works on nodes that are about to go."""
-        self.logic.cancel("The scene was closed; the insertion was stopped.")
+        self.logic.cancel(_("The scene was closed; the insertion was stopped."))
         self.preview.reset()
         self.spheres.hide()
         self.setParameterNode(None)
@@ -161,12 +161,12 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         if node is self.preview.node:
             self.preview.hide()
-        for role, name in (("inputVolume", "CT"), ("outputVolume", "output")):
+        inputGone = _("The CT was removed from the scene; the insertion was stopped.")
+        outputGone = _("The output was removed from the scene; the insertion was stopped.")
+        for role, said in (("inputVolume", inputGone), ("outputVolume", outputGone)):
             if node is getattr(self.p, role):
                 self.previewPanel.hide()
-                self.logic.cancel(
-                    f"The {name} was removed from the scene; the insertion was stopped."
-                )
+                self.logic.cancel(said)
                 if role == "outputVolume":
                     self.logic.forget(node.GetID())
 
