@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from lungsynth_slicer.steps import Steps
 from lungsynth_slicer.volumes import volumeFromNode
 from lungsynth_slicer.worker import Worker, waitForEnded
 from NoduleSynthLib.Outputs import Case
+from NoduleSynthLib.SessionFolder import SessionFolder
 
 Failed = Callable[[str], None]
 Key = tuple[Any, ...]
@@ -42,7 +42,7 @@ class Session:
         self.device = ""
         self.onInfo: Callable[[str], None] = _ignore
         self._folder = folder
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: SessionFolder | None = None
         self._sharer: VolumeSharer | None = None
         self._sharing: Steps | None = None
         self._opened: Key | None = None  # what the worker knows, with its generation
@@ -59,17 +59,14 @@ class Session:
         """
         if self._folder is None or not self._folder.is_dir():
             try:
-                # Windows keeps what a dying worker has mapped; the module is let go all the same
-                self._temporary = tempfile.TemporaryDirectory(
-                    prefix="NoduleSynth-", ignore_cleanup_errors=True
-                )
+                self._temporary = SessionFolder()
             except OSError as error:
                 msg = (
                     f"cannot write to the temporary folder: {error.strerror or error}; free "
                     "space there, or set TMPDIR to another folder"
                 )
                 raise LungSynthError(msg) from error
-            self._folder = Path(self._temporary.name)
+            self._folder = self._temporary.path
             self._sharer = None
         return self._folder
 

@@ -7,6 +7,7 @@ Insertion      an insertion from its start to its end, or back
 UndoRedo       taking nodules out and putting them back
 SeedChecks     which seeds cannot work, what place is taken
 Session        the worker, with a volume opened and a synthesizer loaded
+SessionFolder  files between here and the worker, and those of crashed sessions
 Outputs        the nodes that come out, and how they belong together
 Console        the same in a few lines of Python
 Widget         the panel: its life, its parameter node, what can be done now
