@@ -17,21 +17,15 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth_slicer import dependencies
 from lungsynth_slicer.seeds import SeedList
 from lungsynth_slicer.volumes import volumeFromNode
+from NoduleSynthLib.Choices import Choices
 from NoduleSynthLib.FineTune import FineTunePanel
 from NoduleSynthLib.InsertPanel import InsertPanel
 from NoduleSynthLib.Logic import NoduleSynthLogic
-from NoduleSynthLib.Outputs import (
-    chooseOutput,
-    isOutputOf,
-    isSeedListOfAny,
-    outputsOf,
-    seedListOf,
-)
 from NoduleSynthLib.Packages import Packages
 from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode
 from NoduleSynthLib.PreviewPanel import PreviewPanel
 from NoduleSynthLib.Readiness import checkButtons, missingToInsert, showVolume, showWarnings
-from NoduleSynthLib.SeedChecks import renew, restate
+from NoduleSynthLib.SeedChecks import renew
 from NoduleSynthLib.SeedsPanel import SeedsPanel, interactionNode
 from NoduleSynthLib.Spheres import Spheres
 
@@ -50,9 +44,6 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._guiTag: Any = None
         self._seedsNode: Any = None
         self._entered = False
-        self._inputId: str | None = None
-        self._outputId: str | None = None
-        self._afterPercent = 100
         self.packages = Packages()
 
     # --- life ----------------------------------------------------------------------------------
@@ -81,6 +72,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         self.previewPanel = PreviewPanel(self.ui, self.logic, self.insertPanel)
         self.preview = self.previewPanel.live
+        self._choices = Choices(self.logic, self.insertPanel, self.previewPanel)
         self.fineTune = FineTunePanel(
             self.ui, self, ensurePackages=lambda: dependencies.ensure(training=True)
         )
@@ -205,8 +197,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._observeSeeds(None)
         if p is None:
             return
-        self._inputId, self._outputId = _idOf(p.inputVolume), _idOf(p.outputVolume)
-        self._afterPercent = p.afterPercent
+        self._choices.begin(p)
         # Not by connectGui: Slicer's gives no tag, so that it could not be taken back
         self._guiTag = p.connectParametersToGui(_boundWidgets(self.ui))
         self.ui.weightsPathLineEdit.currentPath = p.weights
@@ -217,44 +208,10 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Follow a change of the settings, by a widget or by a script."""
         if self.p is None:
             return
-        self._followInput()
-        self._followOutput()
+        self._choices.follow(self.p)
         self._observeSeeds(self.p.seeds)
         self.seedsPanel.parameterChanged()
-        if self.p.afterPercent != self._afterPercent:
-            self._afterPercent = self.p.afterPercent
-            self.insertPanel.showLayers(self.preview.node)
         self.refreshSoon()
-
-    def _followInput(self) -> None:
-        """Go to the outputs and seeds of a CT that was chosen."""
-        volume = self.p.inputVolume
-        if _idOf(volume) == self._inputId:
-            return
-        self._inputId = _idOf(volume)
-        if volume is None:
-            return
-        self.previewPanel.hide()
-        made = list(outputsOf(volume))
-        self._outputId = _idOf(made[-1]) if made else None
-        if made or (self.p.outputVolume and not isOutputOf(self.p.outputVolume, volume)):
-            chooseOutput(self.p, made[-1] if made else None)
-            restate(self.p)
-        own = seedListOf(volume)
-        if not made and (own is not None or isSeedListOfAny(self.p.seeds)):
-            self.p.seeds = own
-
-    def _followOutput(self) -> None:
-        """Go to the segmentation and table of an output that was chosen, or forget them."""
-        output = self.p.outputVolume
-        if _idOf(output) == self._outputId:
-            return
-        self._outputId = _idOf(output)
-        if self.logic.running:  # it is the run that made it
-            return
-        self.previewPanel.hide()
-        chooseOutput(self.p, output)
-        restate(self.p)
 
     def _weightsChanged(self, path: str) -> None:
         if self.p is not None and path != self.p.weights:
@@ -394,7 +351,3 @@ def _boundWidgets(ui: Any) -> dict[str, Any]:  # noqa: ANN401 - a namespace of w
         (widget.property(SlicerParameterNamePropertyName), widget) for widget in vars(ui).values()
     )
     return {name: widget for name, widget in named if name}
-
-
-def _idOf(node: Any) -> str | None:  # noqa: ANN401 - a MRML node or None
-    return node.GetID() if node is not None else None

@@ -11,6 +11,7 @@ SessionFolder  files between here and the worker, and those of crashed sessions
 Outputs        the nodes that come out, and how they belong together
 Console        the same in a few lines of Python
 Widget         the panel: its life, its parameter node, what can be done now
+Choices        what follows from the choice of a CT or an output
 Readiness      what can be done now, and why not
 Packages       what Python packages a synthesizer needs
 SeedsPanel     placing, proposing, editing and removing seeds
