@@ -27,7 +27,7 @@ from NoduleSynthLib.FineTuneRun import (
     trainArguments,
 )
 from NoduleSynthLib.FineTuneView import CHECKING, PATHS, PAUSING, TRAINING, FineTuneView
-from NoduleSynthLib.PythonProcess import PythonProcess, waitForStopped
+from NoduleSynthLib.PythonProcess import PythonProcess, stoppedIds, waitForStopped
 
 DRAW_EVERY_MS = 500
 
@@ -165,6 +165,9 @@ class FineTunePanel(VTKObservationMixin):
         run, data = self._run, self.ui.fineTuneDataPath.currentPath
         if self.running or run is None or self._missing():
             return
+        if run.busy:  # not a reason to disable the button: nothing tells when it ends
+            self.view.say(run.busy)
+            return
         if self._checked != data:
             self.checkData(thenTrain=True)
             return
@@ -297,7 +300,7 @@ class FineTunePanel(VTKObservationMixin):
         before, self._run, self._folderProblem = self._run, None, ""
         if path:
             try:
-                self._run = readRun(Path(path))
+                self._run = readRun(Path(path), stoppedIds())
             except LungSynthError as error:
                 self._folderProblem = str(error)
         if self._run is None or before is None or self._run.folder != before.folder:
@@ -308,11 +311,15 @@ class FineTunePanel(VTKObservationMixin):
         """Fill the panel with a run that was begun before."""
         self.view.say(self._folderProblem)
         self.view.samples(run.folder if run is not None else None)
+        if run is not None and run.busy:
+            self.view.say(run.busy)
         if run is None or run.stage is Stage.NONE:
             return
         if run.data and not self.ui.fineTuneDataPath.currentPath:
             self.ui.fineTuneDataPath.currentPath = run.data
         self.ui.fineTuneStepsSpinBox.value = max(run.totalSteps, 1)
+        if run.busy:
+            return
         if run.stage is Stage.FINISHED:
             words = _("The folder holds a finished run of {steps} steps.")
             self.view.say(words.format(steps=run.doneSteps))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth.core.run_lock import who_trains
 from lungsynth.core.shipped import shipped_file
 
 SYSTEM = "mcgan"
@@ -40,6 +41,7 @@ class Run:
         settings: Options that must stay as they were begun.
         data: Folder of the training data, if the panel wrote it down.
         weights: The finished weights, or None.
+        busy: Who trains there now and what to do, as one line; empty if nobody does.
     """
 
     folder: Path
@@ -49,17 +51,22 @@ class Run:
     settings: tuple[tuple[str, str], ...] = ()
     data: str = ""
     weights: Path | None = None
+    busy: str = ""
 
 
-def readRun(folder: Path) -> Run:
+def readRun(folder: Path, stopped: frozenset[int] = frozenset()) -> Run:
     """Return what a folder holds.
+
+    Args:
+        folder: Of the run.
+        stopped: Numbers of processes that were killed but may not have gone yet.
 
     Raises:
         LungSynthError: If it holds a run that cannot be understood.
     """
-    card = folder / CARD
+    card, busy = folder / CARD, who_trains(folder, but=stopped)
     if not card.is_file():
-        return Run(folder, Stage.NONE)
+        return Run(folder, Stage.NONE, busy=busy)
     known = _json(card)
     if known.get("system") != SYSTEM:
         msg = f"{folder}: holds a run of '{known.get('system')}'; choose another run folder"
@@ -82,6 +89,7 @@ def readRun(folder: Path) -> Run:
         ),
         data=str(panel.get("data", "")),
         weights=weights if finished else None,
+        busy=busy,
     )
 
 

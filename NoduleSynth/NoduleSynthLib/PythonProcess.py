@@ -139,6 +139,11 @@ def waitForStopped(wait_ms: int = 2000) -> None:
         process._process.waitForFinished(wait_ms)
 
 
+def stoppedIds() -> frozenset[int]:
+    """Return the numbers of the processes that were stopped and have not gone yet."""
+    return frozenset(process.processId for process in _dying)
+
+
 def _lastLine(stderr: bytes) -> str:
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines()]
     return next((line for line in reversed(lines) if line), "")[:500]

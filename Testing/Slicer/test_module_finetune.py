@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -274,6 +275,42 @@ def test_the_scene_may_be_closed_during_a_run(
     assert [steps.GetValue(n) for n in range(count)] == list(range(1, count + 1))
     panel.cancel()
     assert set(nodes(scene).values()) == {0}
+
+
+def test_a_folder_that_another_program_trains_into_is_said_and_not_touched(
+    make_panel, data_folder, start_weights, tmp_path, wait_until
+):
+    run = tmp_path / "run"
+    run.mkdir()
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    words = json.dumps({"process": other.pid, "host": socket.gethostname()})
+    (run / "train.lock").write_text(words, encoding="utf-8")
+    line = f"{run}: a training runs there already (process {other.pid}); wait for it or stop it"
+    try:
+        panel = make_panel()
+        choose(panel, data_folder, run, start_weights, steps=1)
+        assert said(panel).startswith(line)
+        panel.view.say("")
+        panel.ui.fineTuneStartButton.click()
+        assert not panel.running
+        assert said(panel).startswith(line)
+        assert [path.name for path in run.iterdir()] == ["train.lock"]
+
+        # begun by the other between the look and the start: the command says the same
+        panel._checked = str(data_folder)
+        (run / "train.lock").unlink()
+        panel.ui.fineTuneStartButton.click()
+        (run / "train.lock").write_text(words, encoding="utf-8")
+        wait_until(lambda: not panel.running, LONG_S)
+        assert said(panel).startswith(line)
+    finally:
+        other.kill()
+        other.wait()
+
+    panel.ui.fineTuneStartButton.click()  # what the dead process left is taken over
+    wait_until(lambda: not panel.running, LONG_S)
+    assert said(panel).startswith("Finished: ")
+    assert not (run / "train.lock").exists()
 
 
 def test_what_cannot_be_used_is_one_clear_line(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import torch
 from lungsynth import __version__
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.registry import resolve
+from lungsynth.core.run_lock import locked
 from lungsynth.core.temporary import replacing
 from lungsynth.data.prepare import cubes_folder
 from lungsynth.synthesizers import TRAINABLE
@@ -106,11 +109,42 @@ def train(
 
     Raises:
         LungSynthError: If the input cannot be used, the folder already holds a run that is not
-            to be resumed, or training went wrong.
+            to be resumed, another process trains into it, or training went wrong.
     """
     build = resolve(TRAINABLE, name, "trainable system")
+    with locked(output) if _is_first_process() else nullcontext():
+        _check_folder(output, resume=options.resume)
+        return _train(
+            build,
+            name,
+            data,
+            output,
+            options,
+            on_step=on_step,
+            on_case=on_case,
+            on_report=on_report,
+        )
+
+
+def _is_first_process() -> bool:
+    """Return whether this is not one of the processes that the first of a run has started."""
+    names = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in names)
+
+
+def _train(
+    build: Callable[..., Any],
+    name: str,
+    data: Path,
+    output: Path,
+    options: TrainOptions,
+    *,
+    on_step: Callable[[int, int, dict[str, float]], None] | None,
+    on_case: Callable[[int, int], None] | None,
+    on_report: Callable[[Sequence[str]], None] | None,
+) -> Path | None:
+    """Do what ``train`` says, in a folder that is this run's alone."""
     checkpoint = output / CHECKPOINT
-    _check_folder(output, resume=options.resume)
     # before the launch, which starts the other processes: they would time out waiting for it
     data = cubes_folder(
         data,

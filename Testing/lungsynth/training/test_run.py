@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -181,6 +182,43 @@ def test_other_data_are_not_the_same_run(whole, write_cubes, tmp_path):
     write_cubes(tmp_path, "train", [np.zeros(mask.shape)], [mask], rows)
     with pytest.raises(LungSynthError, match=r"was begun with another data"):
         train("mcgan", tmp_path, whole[0], tiny(6, resume=True))
+
+
+def test_a_folder_that_another_process_trains_into_is_left_alone(cubes_folder, tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        words = json.dumps({"process": other.pid, "host": socket.gethostname()})
+        (tmp_path / "train.lock").write_text(words, encoding="utf-8")
+        with pytest.raises(LungSynthError, match=f"runs there already .process {other.pid}"):
+            train("mcgan", cubes_folder, tmp_path, tiny(1))
+        assert [path.name for path in tmp_path.iterdir()] == ["train.lock"]
+        other.kill()
+
+    train("mcgan", cubes_folder, tmp_path, tiny(1))
+    assert not (tmp_path / "train.lock").exists()
+
+
+def test_the_folder_is_locked_during_a_run_and_free_after_an_error(cubes_folder, tmp_path):
+    def stop(_step, _total, _losses):
+        with pytest.raises(LungSynthError, match="a training runs there already"):
+            train("mcgan", cubes_folder, tmp_path, tiny(1, resume=True))
+        msg = "stopped on purpose"
+        raise LungSynthError(msg)
+
+    with pytest.raises(LungSynthError, match="on purpose"):
+        train("mcgan", cubes_folder, tmp_path, tiny(2), stop)
+    assert not (tmp_path / "train.lock").exists()
+
+
+def test_the_processes_that_a_run_starts_ask_for_no_lock_of_their_own(
+    cubes_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    asked = []
+    monkeypatch.setattr(training, "locked", asked.append)
+    monkeypatch.setattr(training, "_train", lambda *_, **__: "trained")
+
+    assert train("mcgan", cubes_folder, tmp_path, tiny(1)) == "trained"
+    assert asked == []
 
 
 def test_there_must_be_a_run_to_resume(cubes_folder, tmp_path):
