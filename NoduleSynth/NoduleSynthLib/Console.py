@@ -21,7 +21,6 @@ import slicer
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Insertion
 from lungsynth.core.nodule import NoduleSpec
-from lungsynth.io.writing import write_volume
 from lungsynth_slicer.seeds import SeedList
 from lungsynth_slicer.volumes import volumeFromNode
 from NoduleSynthLib.Outputs import makeSeedList
@@ -98,6 +97,8 @@ class Result:
         Raises:
             LungSynthError: If it can't be written.
         """
+        from lungsynth.io.writing import write_volume  # it loads pydicom
+
         write_volume(volumeFromNode(self.volume), Path(path))
 
 

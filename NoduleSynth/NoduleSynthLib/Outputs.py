@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import slicer
 
 from lungsynth import __version__
-from lungsynth.io.writing import SYNTHETIC
+from lungsynth.core.mark import SYNTHETIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

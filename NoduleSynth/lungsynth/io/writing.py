@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lungsynth import __version__
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Insertion
+from lungsynth.core.mark import SYNTHETIC
 from lungsynth.core.volume import Volume
 from lungsynth.io import nifti
 from lungsynth.io.atomic import atomic_path, check_side_file, shown
@@ -24,8 +25,6 @@ from lungsynth.io.reading import VOLUME_SUFFIXES, volume_suffix
 from lungsynth.io.segments import label_map, segment_header
 
 MASK_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd")
-SYNTHETIC = {"lungsynth_synthetic": "true", "lungsynth_version": __version__}
-"""Header keys of every volume and mask that is written."""
 _GZIP_LEVEL = 4  # CT noise hardly compresses: 9 takes four times as long for 2 % less
 _PIECE = 1 << 22
 _PLAIN_KEY = re.compile(r"^[A-Za-z_][\w.|-]*$")
