@@ -22,7 +22,7 @@ class NoduleSynth(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("NoduleSynth")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Image Synthesis")]
-        parent.dependencies = []
+        parent.dependencies = ["Markups", "Segmentations"]
         parent.contributors = ["The NoduleSynth authors"]
         parent.helpText = _(
             "Puts synthetic lung nodules into a chest CT: choose a CT, click where a nodule "

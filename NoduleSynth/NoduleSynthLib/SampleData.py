@@ -36,7 +36,7 @@ _making: list[PythonProcess] = []
 
 
 def registerSampleData() -> None:
-    """Add the entries to the module Sample Data; called once Slicer has started."""
+    """Add the entries to the module Sample Data once, however often this is called."""
     import SampleData
 
     register = SampleData.SampleDataLogic.registerCustomSampleDataSource
@@ -46,7 +46,7 @@ def registerSampleData() -> None:
         uris="about:made-on-this-machine",  # nothing is downloaded: the function below makes it
         fileNames=f"{PHANTOM}.npz",
         nodeNames=PHANTOM,
-        customDownloader=lambda *_: startPhantom(),
+        customDownloader=_downloadPhantom,
         thumbnailFileName=str(ICON / "NoduleSynth-ThoraxPhantom.png"),
     )
     register(
@@ -57,6 +57,11 @@ def registerSampleData() -> None:
         nodeNames=CHEST,
         checksums=f"SHA256:{CHEST_SHA256}",
     )
+
+
+def _downloadPhantom(*_: Any) -> None:  # noqa: ANN401 - the source, of which nothing is needed
+    """Make the phantom; a function with a name, as Slicer knows an entry again by it."""
+    startPhantom()
 
 
 def loadPhantom() -> slicer.vtkMRMLScalarVolumeNode:

@@ -45,6 +45,31 @@ def test_both_samples_are_registered_once_slicer_has_started(sample_data):
         assert isinstance(entry.nodeNames, str)
 
 
+def test_entries_are_registered_once_however_often_they_are_asked_for(sample_data):
+    import SampleData
+
+    SampleData.registered.clear()
+    for _ in range(3):
+        sample_data.registerSampleData()
+
+    names = [entry.sampleName for entry in SampleData.registered]
+    assert names == ["ThoraxPhantom", "CTChest"]
+
+
+def test_the_entry_of_the_phantom_makes_it(sample_data, monkeypatch):
+    """Slicer hands the entry over."""
+    import SampleData
+
+    started = []
+    monkeypatch.setattr(sample_data, "startPhantom", lambda: started.append(True))
+    SampleData.registered.clear()
+    sample_data.registerSampleData()
+    phantom = SampleData.registered[0]
+    phantom.customDownloader(phantom)
+
+    assert started == [True]
+
+
 def test_the_phantom_is_made_beside_slicer_and_shown(
     sample_data, scene, wait_until, loop_watch, monkeypatch
 ):

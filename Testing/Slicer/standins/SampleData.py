@@ -34,4 +34,5 @@ class SampleDataLogic:
             nodeNames=nodeNames,
             **{name: more.get(name) for name in known},
         )
-        registered.append(source)
+        if not any(vars(source) == vars(known) for known in registered):  # as in Slicer
+            registered.append(source)
