@@ -95,14 +95,14 @@ class SeedTable:
     def _fillAll(self, points: list[SeedPoint], problems: dict[str, str], readOnly: bool) -> None:
         """Fill the rows that changed; with a hundred, each change of a cell costs a millisecond."""
         old, oldProblems = self._points, self._problems
-        all_ = readOnly != self._readOnly
+        turned = readOnly != self._readOnly  # the rows of inserted seeds are read-only as it is
         self._points, self._problems, self._readOnly = points, problems, readOnly
         self._sizeColumns(qt.QHeaderView.Fixed)  # or each cell would be measured for each other
         self._table.setRowCount(len(points))
         for row, point in enumerate(points):
             known = row < len(old) and old[row] == point
             known = known and oldProblems.get(point.id) == problems.get(point.id)
-            if all_ or not known or row in self._edited:
+            if not known or row in self._edited or (turned and point.state == "new"):
                 self._fill(row, point)
         self._edited.clear()
         self._sizeColumns(qt.QHeaderView.ResizeToContents)

@@ -6,6 +6,7 @@ All share one label map (``layers``), of which a new nodule touches no more than
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import slicer
 import vtk
@@ -91,13 +92,18 @@ def _segments(segmentation: slicer.vtkSegmentation) -> list[slicer.vtkSegment]:
 
 def takenIn(segment: slicer.vtkSegment) -> Taken | None:
     """Return the place of a segment's nodule; None if it is no nodule of ours."""
-    written = specIn(tagOf(segment, SPEC_TAG))
+    return _takenIn(*(tagOf(segment, key) for key in (SPEC_TAG, BOX_TAG, POSITION_TAG, NAME_TAG)))
+
+
+@lru_cache(maxsize=4096)  # a panel asks for all nodules again and again
+def _takenIn(spec: str, box: str, position: str, name: str) -> Taken | None:
+    written = specIn(spec)
     try:
-        k0, j0, i0, k1, j1, i1 = (int(text) for text in tagOf(segment, BOX_TAG).split())
-        right, anterior, superior = (float(x) for x in tagOf(segment, POSITION_TAG).split())
+        k0, j0, i0, k1, j1, i1 = (int(text) for text in box.split())
+        right, anterior, superior = (float(x) for x in position.split())
         if written is None:
             return None
-        seed = Seed((right, anterior, superior), written[0], tagOf(segment, NAME_TAG))
+        seed = Seed((right, anterior, superior), written[0], name)
     except (ValueError, LungSynthError):  # no segment of ours
         return None
     return Taken(seed, ((k0, j0, i0), (k1, j1, i1)))
