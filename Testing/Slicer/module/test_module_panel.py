@@ -9,6 +9,18 @@ def visible_widgets(widget):
     return [w for w in widget.findChildren(qt.QWidget) if w.isVisibleTo(widget) and w.objectName]
 
 
+def cut_off(widget):
+    """Return how much room the text of a label or button lacks; empty if none."""
+    import qt
+
+    width, height = widget.sizeHint().width(), widget.sizeHint().height()
+    if isinstance(widget, qt.QLabel) and widget.wordWrap:
+        width, height = 0, widget.heightForWidth(widget.width)
+    if widget.width >= width and widget.height >= height:
+        return ""
+    return f"{widget.width} x {widget.height} of {width} x {height}"
+
+
 def test_empty_scene_says_what_is_missing(open_module, slicer_app):
     panel = open_module("NoduleSynth")
     slicer_app.processEvents()
@@ -61,11 +73,24 @@ def test_volume_under_a_transform_is_refused_with_what_to_do(panel, ct, scene, s
     assert "Tilt" in panel.ui.inputInfoLabel.text
 
 
+def test_module_names_the_modules_that_it_needs(panel):
+    """As Slicer calls them: it loads those first."""
+    import slicer
+
+    module = slicer.app.moduleManager().module("NoduleSynth")
+    assert module.dependencies == ["Markups", "Segmentations"]
+    assert module.title == "NoduleSynth"
+    assert panel.moduleName == module.name
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 420])
-def test_nothing_is_cut_off(panel, add_seeds, places, slicer_app, width):
+def test_nothing_is_cut_off(panel, add_seeds, places, slicer_app, palette, width, colours):
     import qt
 
+    palette(colours)
     add_seeds(places[:3])
+    slicer_app.processEvents()
     for button in panel.parent.findChildren(qt.QAbstractButton):
         if hasattr(button, "collapsed"):
             button.collapsed = False
@@ -76,9 +101,11 @@ def test_nothing_is_cut_off(panel, add_seeds, places, slicer_app, width):
     for widget in visible_widgets(panel.parent):
         right = widget.mapTo(panel.parent, qt.QPoint(widget.width, 0)).x()
         assert right <= width, f"{widget.objectName} ends at {right}"
-        if isinstance(widget, (qt.QPushButton, qt.QCheckBox)) and widget.text:
-            needed = widget.fontMetrics().horizontalAdvance(widget.text.replace("&", ""))
-            assert widget.width >= needed, f"'{widget.text}' has {widget.width} of {needed}"
+        assert not widget.styleSheet, f"{widget.objectName} has colours of its own"
+        if hasattr(widget, "collapsed"):  # a section: as high as what is in it
+            continue
+        if isinstance(widget, (qt.QAbstractButton, qt.QLabel)) and getattr(widget, "text", ""):
+            assert cut_off(widget) == "", f"{widget.objectName}: '{widget.text}'"
 
 
 def test_every_control_is_labelled_and_explained(panel):
