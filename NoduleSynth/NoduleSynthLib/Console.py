@@ -5,8 +5,7 @@ logic = NoduleSynthLogic()
 ct = slicer.util.getNode("CTChest")
 seeds = logic.seedsFor(ct)
 seeds.add((-62, 18, -140), diameter_mm=12, attenuation="part-solid")
-result = logic.insertNow(ct, seeds)
-result.save("out.nrrd")
+result = logic.insertNow(ct, seeds).save("out.nrrd", mask="out.seg.nrrd")
 """
 
 from __future__ import annotations
@@ -86,20 +85,28 @@ class Result:
     table: slicer.vtkMRMLTableNode
     insertions: list[Insertion] = field(default_factory=list)
 
-    def save(self, path: str | Path) -> None:
-        """Write the volume with its header marked as synthetic, as the command line does.
+    def save(self, path: str | Path, *, mask: str | Path | None = None) -> Result:
+        """Write the volume, its header marked as synthetic, as the command line does.
 
         ``slicer.util.saveNode`` writes the same voxels, without the mark.
 
         Args:
             path: .nii, .nii.gz, .nrrd, .mha or .mhd.
+            mask: Where the nodules' masks go: .seg.nrrd, .nrrd, .nii or .nii.gz; None writes none.
+
+        Returns:
+            Itself.
 
         Raises:
-            LungSynthError: If it can't be written.
+            LungSynthError: If one can't be written.
         """
-        from lungsynth.io.writing import write_volume  # it loads pydicom
+        from lungsynth.io.writing import write_mask, write_volume
 
-        write_volume(volumeFromNode(self.volume), Path(path))
+        volume = volumeFromNode(self.volume)
+        write_volume(volume, Path(path))
+        if mask is not None:
+            write_mask(self.insertions, volume, Path(mask))
+        return self
 
 
 class ConsoleMixin:
