@@ -40,6 +40,7 @@ class Session:
     def __init__(self, worker: Worker | None = None, folder: Path | None = None) -> None:
         self.worker = worker or Worker()
         self.device = ""
+        self._deviceNow = ""  # as the worker calls it
         self.onInfo: Callable[[str], None] = _ignore
         self._folder = folder
         self._temporary: SessionFolder | None = None
@@ -106,9 +107,23 @@ class Session:
         except LungSynthError:
             return False
 
-    def request(self, do: str, **values: Any) -> None:  # noqa: ANN401 - see Worker.request
+    def request(
+        self,
+        do: str,
+        *,
+        onDone: Callable[[dict[str, Any]], None],
+        **values: Any,  # noqa: ANN401 - see Worker.request
+    ) -> None:
         """Send a request to the worker; see ``Worker.request``."""
-        self.worker.request(do, onInfo=self.onInfo, **values)
+
+        def done(answer: dict[str, Any]) -> None:
+            # A GPU whose memory runs out is left for the CPU in the middle of a request
+            if answer.get("device", self._deviceNow) != self._deviceNow:
+                self._deviceNow = answer["device"]
+                self.device = _inWords(answer)
+            onDone(answer)
+
+        self.worker.request(do, onInfo=self.onInfo, onDone=done, **values)
 
     def stop(self) -> None:
         """Kill the worker; it is started again when it is next needed."""

@@ -366,6 +366,22 @@ def test_device_and_pace_are_shown_once_known(panel, add_seeds, places, insert):
     assert panel.ui.deviceLabel.text.endswith("s per nodule")
 
 
+def test_device_that_was_left_in_the_middle_of_an_insertion_is_no_longer_shown(
+    panel, add_seeds, places, insert
+):
+    """The worker said a GPU before; its answer to this insertion comes from the CPU."""
+    add_seeds(places[:1])
+    insert()
+    session = panel.logic.session
+    session.device, session._deviceNow = "NVIDIA H200, CUDA, about 0.02 s per nodule", "cuda:0"
+    panel.refresh()
+    assert panel.ui.deviceLabel.text.startswith("NVIDIA")
+    add_seeds(places[3:4])
+    insert()
+
+    assert panel.ui.deviceLabel.text == "CPU: slower than a GPU"
+
+
 def test_free_memory_ends_the_worker_until_it_is_needed(
     panel, add_seeds, places, insert, slicer_app
 ):
