@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from lungsynth.cli.protocol import seed_values
 from lungsynth.core.errors import LungSynthError
@@ -21,6 +22,7 @@ from lungsynth_slicer.steps import Steps
 from lungsynth_slicer.volumes import startClone, volumeFromNode, voxelsChanged, voxelsOf
 from NoduleSynthLib.Console import ScriptCase
 from NoduleSynthLib.Outputs import (
+    OUTPUT_NAME,
     Case,
     isOutputOf,
     link,
@@ -35,7 +37,7 @@ from NoduleSynthLib.UndoRedo import UndoRedo
 
 logger = logging.getLogger(__name__)
 
-STOPPED = "Stopped. Nothing was changed."
+STOPPED = _("Stopped. Nothing was changed.")
 
 
 @dataclass(eq=False)
@@ -135,14 +137,14 @@ class Inserting(UndoRedo):
             LungSynthError: If something is missing or in the way.
         """
         if self.running:
-            msg = "an insertion is running already; wait for it or cancel it"
+            msg = _("an insertion is running already; wait for it or cancel it")
             raise LungSynthError(msg)
         volumeFromNode(p.inputVolume)
         if p.outputVolume is not None and not isOutputOf(p.outputVolume, p.inputVolume):
-            msg = (
-                f"'{p.outputVolume.GetName()}' was not made from '{p.inputVolume.GetName()}'; "
-                "choose None as output, and a new one is made"
+            said = _(
+                "'{output}' was not made from '{ct}'; choose None as output, and a new one is made"
             )
+            msg = said.format(output=p.outputVolume.GetName(), ct=p.inputVolume.GetName())
             raise LungSynthError(msg)
         points = []
         if p.seeds is not None:
@@ -153,7 +155,7 @@ class Inserting(UndoRedo):
             points = seeds.points()
         new = [point for point in points if point.state == "new"]
         if not new:
-            msg = "no new seed; place one in a slice view first"
+            msg = _("no new seed; place one in a slice view first")
             raise LungSynthError(msg)
         problems = problemsOf(p)
         for point in new:
@@ -188,11 +190,11 @@ class Inserting(UndoRedo):
         """Make the output if there is none yet, then put the nodules in."""
         volume = run.scene.GetNodeByID(run.inputId)
         if volume is None:
-            self._fail("the volume was removed from the scene; nothing was inserted")
+            self._fail(_("the volume was removed from the scene; nothing was inserted"))
             return
         output = run.case.outputVolume
         if output is not None and output.GetScene() is None:
-            self._fail("the output was removed from the scene; nothing was inserted")
+            self._fail(_("the output was removed from the scene; nothing was inserted"))
             return
         if output is not None:
             self._apply(run, output, attempts)
@@ -203,7 +205,7 @@ class Inserting(UndoRedo):
             markSynthetic(node)
             self._apply(run, node, attempts)
 
-        name = f"{volume.GetName()} with synthetic nodules"
+        name = OUTPUT_NAME.format(name=volume.GetName())
         run.work = startClone(volume, name, cloned, self._fail)
 
     def _apply(
@@ -225,7 +227,8 @@ class Inserting(UndoRedo):
             raise
         except Exception as error:
             logger.exception("an insertion failed")
-            msg = f"a defect in NoduleSynth, please report it: {type(error).__name__}: {error}"
+            said = _("a defect in NoduleSynth, please report it: {kind}: {error}")
+            msg = said.format(kind=type(error).__name__, error=error)
             raise LungSynthError(msg) from error
 
     def _putOneByOne(
@@ -283,7 +286,7 @@ class Inserting(UndoRedo):
         """Leave the scene as it was before the run, and say why."""
         if run.work is not None:
             run.work.cancel()
-        for _ in run.steps:
+        for _step in run.steps:
             self.undo(run.case)
         if run.steps:
             self.history(run.case).undone.clear()

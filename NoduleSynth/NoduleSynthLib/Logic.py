@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from lungsynth.core.errors import LungSynthError
@@ -71,16 +72,17 @@ class NoduleSynthLogic(ConsoleMixin, Inserting, ScriptedLoadableModuleLogic):
             onError: Called with one line.
         """
         if p.inputVolume is None:
-            onError("no volume is chosen; choose a chest CT first")
+            onError(_("no volume is chosen; choose a chest CT first"))
             return
         volume, scene = p.inputVolume, p.inputVolume.GetScene()
 
         def found(answer: dict[str, Any]) -> None:
             if volume.GetScene() is None:
-                onError("the volume was removed from the scene")
+                onError(_("the volume was removed from the scene"))
                 return
             if p.inputVolume is not volume:  # whose seeds are shown now
-                onError(f"another volume was chosen; '{volume.GetName()}' got no seeds")
+                said = _("another volume was chosen; '{ct}' got no seeds")
+                onError(said.format(ct=volume.GetName()))
                 return
             if p.seeds is None:
                 p.seeds = makeSeedList(scene, volume)

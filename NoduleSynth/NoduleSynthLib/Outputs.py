@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 INPUT, SEEDS = "NoduleSynth.Input", "NoduleSynth.Seeds"
 SEGMENTATION, TABLE = "NoduleSynth.Segmentation", "NoduleSynth.Table"
 SEED_LABELS = "N-%d"
+OUTPUT_NAME = "{name} with synthetic nodules"
+"""In English everywhere: it is a mark, too."""
 
 
 class Case(Protocol):

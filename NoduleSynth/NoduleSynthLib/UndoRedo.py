@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import vtk
+from slicer.i18n import tr as _
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Insertion
@@ -32,7 +33,7 @@ class UndoRedo:
         voxels of one patient to another.
         """
         output = p.outputVolume
-        for known, (node, _) in list(self._histories.items()):
+        for known, (node, _history) in list(self._histories.items()):
             if node.Get() is None or node.Get().GetScene() is None:
                 self.forget(known)
         if output is None:
@@ -69,7 +70,7 @@ class UndoRedo:
         if history.canUndo:
             return history.done[-1]
         if not nodulesIn(p.outputVolume):
-            msg = "nothing to undo"
+            msg = _("nothing to undo")
             raise LungSynthError(msg)
         insertion, attempt, segmentId, number = rebuilt(
             p.inputVolume, p.outputVolume, p.segmentation
@@ -104,7 +105,7 @@ class UndoRedo:
         """
         history = self.history(p)
         if not history.canRedo:
-            msg = "nothing to redo"
+            msg = _("nothing to redo")
             raise LungSynthError(msg)
         volume = volumeFromNode(p.inputVolume)  # before anything is changed
         step = history.redo()
