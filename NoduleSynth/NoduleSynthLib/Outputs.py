@@ -42,11 +42,18 @@ def makeSeedList(
     """Add an empty list of seeds for a volume."""
     name = f"{volume.GetName()} seeds" if volume is not None else "Seeds"
     node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(name))
+    prepareSeedList(node, volume)
+    return node
+
+
+def prepareSeedList(
+    node: slicer.vtkMRMLMarkupsFiducialNode, volume: slicer.vtkMRMLScalarVolumeNode | None
+) -> None:
+    """Make an empty list one for the seeds of a volume."""
     node.SetControlPointLabelFormat(SEED_LABELS)
     node.CreateDefaultDisplayNodes()
     if volume is not None:
         node.SetNodeReferenceID(INPUT, volume.GetID())
-    return node
 
 
 def markSynthetic(node: slicer.vtkMRMLNode) -> None:

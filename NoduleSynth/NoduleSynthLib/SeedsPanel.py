@@ -14,7 +14,7 @@ from lungsynth.core.nodule import NoduleSpec
 from lungsynth_slicer.seeds import SeedList, SeedPoint
 from NoduleSynthLib.Layers import jumpTo
 from NoduleSynthLib.Logic import NoduleSynthLogic
-from NoduleSynthLib.Outputs import makeSeedList
+from NoduleSynthLib.Outputs import makeSeedList, prepareSeedList
 from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode, showSpec, specOf
 from NoduleSynthLib.SeedChecks import drawLatentSeed
 from NoduleSynthLib.SeedTable import SeedTable
@@ -60,6 +60,7 @@ class SeedsPanel:
             onRename=self._rename,
             onRefused=onMessage,
         )
+        ui.seedsSelector.nodeAddedByUser.connect(self._prepare)
         ui.placeButton.toggled.connect(self._place)
         ui.proposeButton.clicked.connect(lambda *_: self.propose())
         ui.removeSeedButton.clicked.connect(lambda *_: self.removeSelected())
@@ -81,6 +82,11 @@ class SeedsPanel:
         return None
 
     # --- placing -------------------------------------------------------------------------------
+
+    def _prepare(self, node: slicer.vtkMRMLMarkupsFiducialNode) -> None:
+        """Make of the selector's new list one like those that the panel makes."""
+        if self.p is not None:
+            prepareSeedList(node, self.p.inputVolume)
 
     def _place(self, wanted: bool) -> None:
         """Start or stop placing points by clicks in the views."""

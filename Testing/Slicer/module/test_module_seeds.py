@@ -266,3 +266,22 @@ def test_proposed_seeds_lie_in_the_lungs_and_are_ready(panel, wait_until, phanto
     assert panel.ui.insertButton.enabled
     assert panel.ui.insertButton.text == "Insert 4 nodules"
     assert "4 seeds proposed" in panel.ui.statusLabel.text
+
+
+def test_list_that_the_selector_makes_is_one_for_the_ct(panel, ct, phantom, slicer_app):
+    """It is gone from the panel with its CT, and comes back with it."""
+    import slicer
+
+    made = panel.ui.seedsSelector.addNode()
+    slicer_app.processEvents()
+    assert panel.p.seeds is made
+    assert made.GetNodeReferenceID("NoduleSynth.Input") == ct.GetID()
+    assert made.GetControlPointLabelFormat() == "N-%d"
+    other = slicer.util.addVolumeFromArray(phantom.voxels.copy(), phantom.ijk_to_ras, "Other")
+    panel.p.inputVolume = other
+    slicer_app.processEvents()
+    assert panel.p.seeds is None
+
+    panel.p.inputVolume = ct
+    slicer_app.processEvents()
+    assert panel.p.seeds is made
