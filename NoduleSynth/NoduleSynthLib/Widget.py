@@ -86,6 +86,8 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, scene.StartSaveEvent, self.onSceneStartSave)
+        self.addObserver(scene, scene.EndSaveEvent, self.onSomethingChanged)
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
         self.addObserver(scene, scene.NodeRemovedEvent, self.onSomethingChanged)
         self._observeInteraction()
@@ -145,6 +147,10 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Take over the settings that a loaded scene brings."""
         if self._entered:
             self.initializeParameterNode()
+
+    def onSceneStartSave(self, _caller: Any, _event: Any) -> None:  # noqa: ANN401
+        """Leave the views as they are without the preview, which is in no file; it comes back."""
+        self.previewPanel.hide()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAboutToBeRemoved(self, _caller: Any, _event: Any, node: Any) -> None:  # noqa: ANN401
@@ -298,6 +304,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         point = self.seedsPanel.selected()
         wanted = (
             self._entered
+            and not slicer.mrmlScene.GetStates() & slicer.mrmlScene.SaveState
             and self.p.livePreview
             and self.p.inputVolume is not None
             and point is not None

@@ -287,3 +287,52 @@ def test_five_updates_a_second_while_a_seed_is_dragged(
     assert shown[-1] == pytest.approx(point.position_ras_mm), "the last one shown is where it is"
     assert len(shown) >= 6
     assert each_s < 0.2, f"{1 / each_s:.1f} updates a second"
+
+
+@pytest.fixture
+def in_a_view(previewing, ct, slice_view, slicer_app):
+    """Show the preview in a slice view; return its composite node."""
+    view = slice_view(ct)
+    previewing.insertPanel.showLayers(previewing.preview.node)
+    slicer_app.processEvents()
+    composite = view.logic.GetSliceCompositeNode()
+    assert composite.GetForegroundVolumeID() == previewing.preview.node.GetID()
+    return composite
+
+
+def test_preview_is_away_while_a_scene_is_saved_and_comes_back(
+    previewing, in_a_view, scene, slicer_app, wait_until, tmp_path
+):
+    """Slicer's progress dialog lets the event loop run meanwhile."""
+    hidden = previewing.preview.node.GetID()
+    scene.StartState(scene.SaveState)
+    previewing.refresh()
+    slicer_app.processEvents()
+    assert previewing.preview.node is None
+    assert scene.Commit(str(tmp_path / "scene.mrml"))
+    scene.EndState(scene.SaveState)
+
+    assert hidden not in (tmp_path / "scene.mrml").read_text(encoding="utf-8")
+    wait_until(lambda: previewing.preview.node is not None, 60)
+    assert in_a_view.GetForegroundVolumeID() == previewing.preview.node.GetID()
+
+
+def test_scene_that_was_saved_with_a_preview_shows_no_other_volume_in_its_place(
+    previewing, in_a_view, ct, mrb, slicer_app, tmp_path
+):
+    """The next volume would get the id that the view still names."""
+    import slicer
+
+    assert in_a_view.GetForegroundVolumeID()
+    previewing.p.livePreview = True
+    mrb.save(tmp_path / "scene.mrb")
+    previewing.exit()
+    mrb.clear()
+    mrb.load(tmp_path / "scene.mrb")
+    slicer_app.processEvents()
+
+    scene = slicer.mrmlScene
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
+        composite = scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode")
+        shown = composite.GetForegroundVolumeID()
+        assert shown is None or scene.GetNodeByID(shown) is not None
