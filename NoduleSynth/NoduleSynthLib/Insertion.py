@@ -16,7 +16,7 @@ from lungsynth.imaging.insertion import Attempt, paste, undo
 from lungsynth_slicer import segments, table
 from lungsynth_slicer.changes import readChanges
 from lungsynth_slicer.history import Step
-from lungsynth_slicer.records import nodulesIn, recordOf, setNodulesIn
+from lungsynth_slicer.records import checksum, nodulesIn, recordOf, setNodulesIn
 from lungsynth_slicer.seeds import SeedList, SeedPoint
 from lungsynth_slicer.steps import Steps
 from lungsynth_slicer.volumes import startClone, volumeFromNode, voxelsChanged, voxelsOf
@@ -260,7 +260,9 @@ class Inserting(UndoRedo):
                 segments.removeNodule(case.segmentation, segmentId)
                 table.removeRow(case.table, rows)
                 raise
-            step = Step(insertion, attempt, owner(case.seeds, point.id), segmentId, number)
+            after = checksum(voxels[insertion.slices])
+            asker = owner(case.seeds, point.id)
+            step = Step(insertion, attempt, asker, segmentId, number, after)
             history.push(step)
             setNodulesIn(output, number)
             run.steps.append(step)
@@ -287,7 +289,7 @@ class Inserting(UndoRedo):
         if run.work is not None:
             run.work.cancel()
         for _step in run.steps:
-            self.undo(run.case)
+            self._takeOut(run.case)
         if run.steps:
             self.history(run.case).undone.clear()
         for node in reversed(run.made):

@@ -13,7 +13,7 @@ from lungsynth.core.insertion import Insertion
 from lungsynth.imaging.insertion import paste, undo
 from lungsynth_slicer import segments, table
 from lungsynth_slicer.history import History, Step
-from lungsynth_slicer.records import nodulesIn, rebuilt, recordOf, setNodulesIn
+from lungsynth_slicer.records import checksum, nodulesIn, rebuilt, recordOf, setNodulesIn
 from lungsynth_slicer.seeds import SeedList
 from lungsynth_slicer.volumes import volumeFromNode, voxelsChanged, voxelsOf
 from NoduleSynthLib.Outputs import Case
@@ -68,7 +68,16 @@ class UndoRedo:
         """
         history = self.history(p)
         if history.canUndo:
-            return history.done[-1]
+            step = history.done[-1]
+            now = checksum(voxelsOf(p.outputVolume)[step.insertion.slices])
+            if step.checksum not in (None, now):
+                msg = _(
+                    "the last nodule can't be taken out exactly: voxels of the output were edited "
+                    "there since; take that edit back, or choose None as output, and a new one is "
+                    "made"
+                )
+                raise LungSynthError(msg)
+            return step
         if not nodulesIn(p.outputVolume):
             msg = _("nothing to undo")
             raise LungSynthError(msg)
@@ -86,7 +95,11 @@ class UndoRedo:
         last, history = self._last(p), self.history(p)
         if not history.canUndo:
             history.resume(last)
-        step = history.undo()
+        return self._takeOut(p)
+
+    def _takeOut(self, p: Case) -> Step:
+        """Take the last nodule out, whatever was done to its voxels since."""
+        step = self.history(p).undo()
         setNodulesIn(p.outputVolume, step.number - 1)
         undo(voxelsOf(p.outputVolume), step.insertion)
         voxelsChanged(p.outputVolume)
@@ -121,7 +134,8 @@ class UndoRedo:
         if p.table is not None:
             table.addRow(p.table, insertion)
         self._setState(p, step, "inserted")
-        step = Step(insertion, step.attempt, step.pointId, segmentId, step.number)
+        after = checksum(voxelsOf(p.outputVolume)[insertion.slices])
+        step = Step(insertion, step.attempt, step.pointId, segmentId, step.number, after)
         history.replaceLast(step)
         return step
 

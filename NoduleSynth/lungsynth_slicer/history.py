@@ -18,6 +18,7 @@ class Step:
         pointId: The fiducial point it was asked by.
         segmentId: Its segment.
         number: Counted from 1 within the output volume.
+        checksum: Of the box's voxels with the nodule in; None where they were checked otherwise.
     """
 
     insertion: Insertion
@@ -25,6 +26,7 @@ class Step:
     pointId: str
     segmentId: str
     number: int
+    checksum: int | None = None
 
 
 class History:

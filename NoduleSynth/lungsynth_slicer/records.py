@@ -154,5 +154,10 @@ def _unpacked(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         raise NotExact(msg) from None
 
 
+def checksum(voxels: NDArray[Any]) -> int:
+    """Return a number that tells whether voxels were changed."""
+    return zlib.crc32(np.ascontiguousarray(voxels))
+
+
 def _checksums(before: NDArray[Any], after: NDArray[Any]) -> str:
-    return " ".join(f"{zlib.crc32(np.ascontiguousarray(one)):08x}" for one in (before, after))
+    return " ".join(f"{checksum(one):08x}" for one in (before, after))

@@ -159,3 +159,58 @@ def test_what_cannot_be_undone_exactly_says_why(
     with pytest.raises(Exception, match=said):
         panel.logic.undo(panel.p)
     np.testing.assert_array_equal(voxels(panel.p.outputVolume), output)
+
+
+def test_undo_in_the_session_keeps_what_was_edited_since_and_says_why(panel, stages, slicer_app):
+    """A voxel of the last nodule's box was painted over; taken back, all goes on as before."""
+    k, j, i = taken(panel)[-1][0]
+    output = voxels(panel.p.outputVolume)
+    voxel = (k + 1, j + 2, i + 3)
+    output[voxel] += 7
+    edited = output.copy()
+    panel.ui.undoButton.click()  # nothing tells the panel of an edit: the button is still enabled
+    slicer_app.processEvents()
+
+    assert "voxels of the output were edited there since" in panel.ui.statusLabel.text
+    np.testing.assert_array_equal(voxels(panel.p.outputVolume), edited)
+    assert len(segment_ids(panel.p.segmentation)) == 4
+    assert panel.p.table.GetNumberOfRows() == 4
+    panel.refresh()
+    assert not panel.ui.undoButton.enabled
+    assert panel.ui.undoButton.toolTip.endswith("a new one is made.")
+
+    voxels(panel.p.outputVolume)[voxel] -= 7
+    panel.refresh()
+    for left in (3, 2):
+        panel.ui.undoButton.click()
+        slicer_app.processEvents()
+        np.testing.assert_array_equal(voxels(panel.p.outputVolume), stages[left])
+
+
+def test_edits_outside_the_last_box_and_before_a_redo_are_no_hindrance(panel, stages, slicer_app):
+    (k, j, i), _ = taken(panel)[-1]
+    output = voxels(panel.p.outputVolume)
+    output[k - 1, j, i] += 5
+    panel.ui.undoButton.click()
+    slicer_app.processEvents()
+    expected = stages[3].copy()
+    expected[k - 1, j, i] += 5
+    np.testing.assert_array_equal(voxels(panel.p.outputVolume), expected)
+
+    voxels(panel.p.outputVolume)[k + 1, j + 2, i + 3] += 9
+    panel.ui.redoButton.click()
+    slicer_app.processEvents()
+    panel.ui.undoButton.click()
+    slicer_app.processEvents()
+    expected[k + 1, j + 2, i + 3] += 9
+    np.testing.assert_array_equal(voxels(panel.p.outputVolume), expected)
+
+
+def test_edit_after_a_redo_is_kept_too(panel, stages, slicer_app):
+    panel.ui.undoButton.click()
+    panel.ui.redoButton.click()
+    slicer_app.processEvents()
+    k, j, i = taken(panel)[-1][0]
+    voxels(panel.p.outputVolume)[k + 1, j + 2, i + 3] -= 3
+
+    assert "edited there since" in panel.logic.whyNotUndo(panel.p)
