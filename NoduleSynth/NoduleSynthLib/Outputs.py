@@ -122,15 +122,36 @@ def isSeedListOfAny(seeds: slicer.vtkMRMLMarkupsFiducialNode | None) -> bool:
 
 
 def link(p: Case) -> None:
-    """Note on the output which nodes belong to it."""
+    """Note on the output which nodes belong to it; of lists of seeds, the newest first."""
     output = p.outputVolume
     for role, node in (
         (INPUT, p.inputVolume),
-        (SEEDS, p.seeds),
         (SEGMENTATION, p.segmentation),
         (TABLE, p.table),
     ):
         output.SetNodeReferenceID(role, node.GetID() if node is not None else None)
+    lists = seedListsOf(output, p.seeds)
+    output.RemoveNodeReferenceIDs(SEEDS)
+    for node in lists:
+        output.AddNodeReferenceID(SEEDS, node.GetID())
+
+
+def seedListsOf(
+    output: slicer.vtkMRMLScalarVolumeNode | None,
+    first: slicer.vtkMRMLMarkupsFiducialNode | None = None,
+) -> list[slicer.vtkMRMLMarkupsFiducialNode]:
+    """Return the lists whose seeds were inserted into an output, the newest first.
+
+    Args:
+        output: The output; None has no lists.
+        first: A list that comes before them.
+    """
+    lists = [] if first is None else [first]
+    for n in range(output.GetNumberOfNodeReferences(SEEDS) if output is not None else 0):
+        node = output.GetNthNodeReference(SEEDS, n)
+        if node is not None and node not in lists:
+            lists.append(node)
+    return lists
 
 
 def chooseOutput(p: Case, output: slicer.vtkMRMLScalarVolumeNode | None) -> None:
@@ -138,9 +159,9 @@ def chooseOutput(p: Case, output: slicer.vtkMRMLScalarVolumeNode | None) -> None
     p.outputVolume = output
     p.segmentation = output.GetNodeReference(SEGMENTATION) if output is not None else None
     p.table = output.GetNodeReference(TABLE) if output is not None else None
-    seeds = output.GetNodeReference(SEEDS) if output is not None else None
-    if seeds is not None:
-        p.seeds = seeds
+    lists = seedListsOf(output)
+    if lists:
+        p.seeds = lists[0]
 
 
 def isOutputOf(

@@ -16,7 +16,7 @@ from lungsynth_slicer.history import History, Step
 from lungsynth_slicer.records import checksum, nodulesIn, rebuilt, recordOf, setNodulesIn
 from lungsynth_slicer.seeds import SeedList
 from lungsynth_slicer.volumes import volumeFromNode, voxelsChanged, voxelsOf
-from NoduleSynthLib.Outputs import Case
+from NoduleSynthLib.Outputs import Case, seedListsOf
 from NoduleSynthLib.SeedChecks import SAME_MM, owner, settle
 
 
@@ -141,26 +141,24 @@ class UndoRedo:
 
     def _setState(self, p: Case, step: Step, state: str) -> None:
         """Say of a step's point whether its nodule is in; the point may be gone by now."""
-        if p.seeds is None:
-            return
-        seeds = SeedList(p.seeds)
-        for point in seeds.points():
-            if owner(p.seeds, point.id) != step.pointId:
-                continue
-            if state == "inserted":
-                seed = step.insertion.seed
-                was = replace(point, position_ras_mm=seed.position_ras_mm, spec=seed.spec)
-                settle(seeds, was)
-            else:
-                seeds.setState(point.id, "new")
+        for node in seedListsOf(p.outputVolume, p.seeds):
+            seeds = SeedList(node)
+            for point in seeds.points():
+                if owner(node, point.id) != step.pointId:
+                    continue
+                if state == "inserted":
+                    seed = step.insertion.seed
+                    was = replace(point, position_ras_mm=seed.position_ras_mm, spec=seed.spec)
+                    settle(seeds, was)
+                else:
+                    seeds.setState(point.id, "new")
 
 
 def _pointOf(p: Case, insertion: Insertion) -> str:
     """Return the name of the point that a nodule of a loaded scene was asked by; empty if gone."""
-    if p.seeds is None:
-        return ""
-    for point in SeedList(p.seeds).points():
-        away = np.subtract(point.position_ras_mm, insertion.seed.position_ras_mm)
-        if point.state == "inserted" and np.abs(away).max() < SAME_MM:
-            return owner(p.seeds, point.id)
+    for node in seedListsOf(p.outputVolume, p.seeds):
+        for point in SeedList(node).points():
+            away = np.subtract(point.position_ras_mm, insertion.seed.position_ras_mm)
+            if point.state == "inserted" and np.abs(away).max() < SAME_MM:
+                return owner(node, point.id)
     return ""

@@ -281,3 +281,65 @@ def test_name_that_was_emptied_comes_back(panel, add_seeds, places, slicer_app):
     slicer_app.processEvents()
 
     assert panel.ui.seedsTable.item(0, 0).text() == "N-1"
+
+
+def states(node):
+    from lungsynth_slicer.seeds import SeedList
+
+    return [point.state for point in SeedList(node).points()]
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_output_keeps_the_earlier_list_when_seeds_of_another_are_inserted(
+    panel, add_seeds, insert, places, mrb, tmp_path, slicer_app, loaded
+):
+    add_seeds(places[:2])
+    panel.p.seeds.SetName("first")
+    insert()
+    panel.ui.seedsSelector.addNode().SetName("second")
+    slicer_app.processEvents()
+    add_seeds(places[3:4])
+    insert()
+    if loaded:
+        mrb.round_trip(tmp_path / "scene.mrb")
+        slicer_app.processEvents()
+
+    from NoduleSynthLib.Outputs import seedListsOf
+
+    second, first = seedListsOf(panel.p.outputVolume)
+    assert [second.GetName(), first.GetName()] == ["second", "first"]
+    assert panel.p.seeds is second
+    for left in (2, 1):
+        panel.ui.undoButton.click()
+        slicer_app.processEvents()
+        assert panel.p.segmentation.GetSegmentation().GetNumberOfSegments() == left
+    assert (states(first), states(second)) == (["inserted", "new"], ["new"])
+    panel.ui.redoButton.click()
+    slicer_app.processEvents()
+    assert (states(first), states(second)) == (["inserted", "inserted"], ["new"])
+
+
+def test_output_that_is_chosen_again_brings_the_list_that_was_used_last(
+    panel, add_seeds, insert, places, slicer_app
+):
+    add_seeds(places[:1])
+    first = panel.p.seeds
+    insert()
+    second = panel.ui.seedsSelector.addNode()
+    slicer_app.processEvents()
+    add_seeds(places[3:4])
+    insert()
+    panel.p.seeds = first
+    slicer_app.processEvents()
+    add_seeds(places[5:6])
+    insert()
+    output = panel.p.outputVolume
+    panel.p.outputVolume = None
+    slicer_app.processEvents()
+    panel.p.seeds = second
+    panel.p.outputVolume = output
+    slicer_app.processEvents()
+
+    assert panel.p.seeds is first
+    assert states(first) == ["inserted", "inserted"]
+    assert output.GetNumberOfNodeReferences("NoduleSynth.Seeds") == 2
