@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -44,6 +45,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._guiTag: Any = None
         self._seedsNode: Any = None
         self._entered = False
+        self._halfPath = ""  # of weights, while it is typed
         self.packages = Packages()
 
     # --- life ----------------------------------------------------------------------------------
@@ -203,6 +205,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._observeSeeds(None)
         if p is None:
             return
+        self._halfPath = ""
         self._choices.begin(p)
         # Not by connectGui: Slicer's gives no tag, so that it could not be taken back
         self._guiTag = p.connectParametersToGui(_boundWidgets(self.ui))
@@ -220,8 +223,21 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.refreshSoon()
 
     def _weightsChanged(self, path: str) -> None:
-        if self.p is not None and path != self.p.weights:
+        """Take a path once it names a file: it comes letter by letter while it is typed."""
+        if self.p is None:
+            return
+        isTaken = path in ("", self.p.weights) or Path(path).is_file()
+        self._halfPath = "" if isTaken else path
+        if isTaken and path != self.p.weights:
             self.p.weights = path
+        self.refreshSoon()
+
+    def _weightsProblem(self) -> str:
+        """Return why the weights in the field can't be used; those before it would be instead."""
+        if not self._halfPath:
+            return ""
+        said = _("Weights: there is no file '{path}'; choose one, or none for those that ship.")
+        return said.format(path=self._halfPath)
 
     def useWeights(self, path: str) -> None:
         """Insert with these weights from now on."""
@@ -293,7 +309,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.spheres.hide()
         self._updatePreview(problem, problems)
         new = sum(point.state == "new" for point in points)
-        missing = missingToInsert(self.p, problem, points, problems)
+        missing = missingToInsert(self.p, problem, points, problems) or self._weightsProblem()
         self.insertPanel.check(missing, new)
         showVolume(self.ui, self.p.inputVolume, problem)
         noVolume = missing if problem or self.p.inputVolume is None else ""

@@ -145,3 +145,45 @@ def test_tab_goes_through_the_sections_from_top_to_bottom(panel):
     assert len(stops) == len(set(stops))
     assert stops == order, "the tab order leaves the order on the screen"
     assert set(stops) <= set(vars(panel.ui))
+
+
+def test_weights_are_taken_once_their_path_is_whole(panel, add_seeds, places, slicer_app, tmp_path):
+    """A path comes letter by letter; each that is taken would load the synthesizer anew."""
+    weights = tmp_path / "mine.safetensors"
+    weights.write_bytes(b"weights")
+    add_seeds(places[:1])
+    taken = []
+    tag = panel.p.parameterNode.AddObserver(
+        "ModifiedEvent", lambda *_: taken.append(panel.p.weights)
+    )
+    field = panel.ui.weightsPathLineEdit
+    whole = str(weights)
+    for end in range(len(str(tmp_path)), len(whole)):
+        field.currentPath = whole[:end]
+        slicer_app.processEvents()
+        assert not panel.ui.insertButton.enabled
+        assert f"no file '{whole[:end]}'" in panel.ui.insertButton.toolTip
+    assert taken == []
+
+    field.currentPath = whole
+    slicer_app.processEvents()
+    assert set(taken) == {whole}
+    assert panel.ui.insertButton.enabled
+    field.currentPath = whole + "x"
+    field.currentPath = ""
+    slicer_app.processEvents()
+    panel.p.parameterNode.RemoveObserver(tag)
+    assert panel.p.weights == ""
+    assert panel.ui.insertButton.enabled
+
+
+def test_weights_of_a_loaded_scene_are_shown_though_their_file_is_elsewhere(panel, slicer_app):
+    p = panel.p
+    p.weights = "/on/another/machine.safetensors"
+    panel.setParameterNode(None)
+    panel.setParameterNode(p)
+    slicer_app.processEvents()
+
+    assert panel.ui.weightsPathLineEdit.currentPath == "/on/another/machine.safetensors"
+    assert p.weights == "/on/another/machine.safetensors"
+    assert "no file" not in panel.ui.insertButton.toolTip
