@@ -193,6 +193,7 @@ def test_missing_packages_are_asked_for_and_recorded(slicer_app, dialogs, tmp_pa
     file = tmp_path / "requirements.txt"
     file.write_text("# comment\nnumpy>=1.20\nno-such-package-at-all>=2\n")
     requirements = slicer.packaging.load_requirements(file)
+    slicer.packaging.installed.clear()
     dialogs.answer(qt.QMessageBox.Cancel, qt.QMessageBox.Ok)
 
     with pytest.raises(RuntimeError, match="declined"):
