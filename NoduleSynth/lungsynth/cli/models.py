@@ -9,7 +9,7 @@ import typer
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.shipped import shipped_file
-from lungsynth.synthesizers import SYNTHESIZERS
+from lungsynth.synthesizers import SYNTHESIZERS, TRAINABLE
 
 app = typer.Typer(
     help="List the synthesizers and show their model cards.", invoke_without_command=True
@@ -38,8 +38,18 @@ def list_models(
         typer.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        weights_text = f"weights of {row['megabytes']} MB" if row["weights"] else "no weights"
-        typer.echo(f"{row['name']:12}  {weights_text}")
+        typer.echo(f"{row['name']:12}  {_needs(str(row['name']), row['megabytes'])}")
+
+
+def _needs(name: str, megabytes: object) -> str:
+    """Return what a synthesizer needs to work, and whether it is there."""
+    if megabytes is not None:
+        return f"ready; weights of {megabytes} MB"
+    if name in TRAINABLE:
+        return "has no weights yet: train it, and give them with --weights"
+    if name == "copy-paste":
+        return "needs no weights, but nodules to copy: --bank"
+    return "ready; needs no weights"
 
 
 @app.command("show")
@@ -50,6 +60,6 @@ def show(name: Annotated[str, typer.Argument(help="One of 'lungsynth models list
         raise LungSynthError(msg)
     card = shipped_file(f"{name}.md")
     if card is None:
-        typer.echo(f"{name}: works without weights, or none are installed; it has no card")
+        typer.echo(f"{name}: {_needs(name, None)}; there is no card")
         return
     typer.echo(card.read_text(encoding="utf-8"))
