@@ -7,6 +7,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from lungsynth.synthesizers import KNOW_MALIGNANCY
 from lungsynth_slicer.seeds import SeedPoint
 from NoduleSynthLib.Logic import NoduleSynthLogic
 from NoduleSynthLib.Outputs import isOutputOf
@@ -36,8 +37,10 @@ def missingToInsert(
         return problem
     if p.outputVolume is not None and not isOutputOf(p.outputVolume, p.inputVolume):
         return _("The output was not made from this CT; choose None to make a new one.")
-    if not any(point.state == "new" for point in points):
+    if not points:
         return _("Place a seed first.")
+    if not any(point.state == "new" for point in points):
+        return _("All seeds are in the output already; place another.")
     return next(iter(problems.values()), "")
 
 
@@ -65,6 +68,22 @@ def showVolume(
     ui.inputInfoLabel.setVisible(True)
 
 
+def showMalignancy(
+    ui: Any,  # noqa: ANN401
+    synthesizer: str,
+) -> None:
+    """Let the malignancy be chosen only where it changes the nodule."""
+    knows = synthesizer in KNOW_MALIGNANCY
+    ui.malignancyComboBox.enabled = knows
+    ui.malignancyComboBox.toolTip = (
+        _("What a reader would call the nodule; 'any' leaves it open.")
+        if knows
+        else _("Not used: {name} draws benign and malignant nodules alike.").format(
+            name=synthesizer
+        )
+    )
+
+
 def checkButtons(
     ui: Any,  # noqa: ANN401
     logic: NoduleSynthLogic,
@@ -81,7 +100,11 @@ def checkButtons(
     """
     busy = _("An insertion is running.") if logic.running else ""
     searching = _("Looking for places.") if seedsPanel.proposing else ""
-    noSeed = "" if seedsPanel.selected() else _("Select a new seed in the table.")
+    noSeed = (
+        ""
+        if seedsPanel.selected()
+        else _("Select a seed that is not inserted yet; Undo takes the last inserted one out.")
+    )
     noWorker = "" if logic.session.worker.running else _("Nothing is loaded.")
     clickTip = _(
         "Click in a slice view for each nodule. Press again, or right-click in the view, to stop."

@@ -25,7 +25,13 @@ from NoduleSynthLib.Logic import NoduleSynthLogic
 from NoduleSynthLib.Packages import Packages
 from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode
 from NoduleSynthLib.PreviewPanel import PreviewPanel
-from NoduleSynthLib.Readiness import checkButtons, missingToInsert, showVolume, showWarnings
+from NoduleSynthLib.Readiness import (
+    checkButtons,
+    missingToInsert,
+    showMalignancy,
+    showVolume,
+    showWarnings,
+)
 from NoduleSynthLib.SeedChecks import renew
 from NoduleSynthLib.SeedsPanel import SeedsPanel, interactionNode
 from NoduleSynthLib.Spheres import Spheres
@@ -313,6 +319,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.insertPanel.check(missing, new)
         showVolume(self.ui, self.p.inputVolume, problem)
         noVolume = missing if problem or self.p.inputVolume is None else ""
+        showMalignancy(self.ui, self.p.synthesizer)
         checkButtons(self.ui, self.logic, self.seedsPanel, noVolume)
 
     def _updatePreview(self, problem: str, problems: dict[str, str]) -> None:

@@ -35,6 +35,7 @@ from lungsynth.core.nodule import (
     Seed,
     draw_nodule,
 )
+from lungsynth.synthesizers import KNOW_MALIGNANCY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -128,6 +129,11 @@ def insert(
             }
             reporter.stage("finding places")
             listed = _proposed_seeds(volume, auto, site, fixed, rng, model.box_mm)
+        asks_malignancy = any(seed.spec.malignancy is not None for seed in listed)
+        if asks_malignancy and synthesizer not in KNOW_MALIGNANCY:
+            reporter.info(
+                f"malignancy is not used: {synthesizer} draws benign and malignant nodules alike"
+            )
         insertions = insert_and_write(
             volume, listed, model, targets, input_path=input_path, reporter=reporter
         )

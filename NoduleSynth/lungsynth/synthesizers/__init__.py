@@ -23,6 +23,9 @@ TRAINABLE: dict[str, str] = {
 }
 """From (data folder, preset, fabric, weights to start from or None) to a recipe."""
 
+KNOW_MALIGNANCY = frozenset({"class-aware", "procedural"})
+"""Those whose nodules differ with the malignancy that is asked; the others leave it unused."""
+
 
 def load_synthesizer(
     name: str, *, weights: Path | None = None, device: str = "auto", bank: Path | None = None

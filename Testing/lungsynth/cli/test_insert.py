@@ -156,6 +156,27 @@ def test_progress_goes_out_as_json(insert, tmp_path):
     assert (last["event"], last["volume"], last["insertions"]) == ("done", str(output), 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("mcgan", ["malignancy is not used: mcgan draws benign and malignant nodules alike"]),
+        ("procedural", []),
+    ],
+)
+def test_a_malignancy_that_changes_nothing_is_said_so(
+    lungsynth, phantom_file, tmp_path, name, note
+):
+    outcome = lungsynth(
+        *("insert", "--input", str(phantom_file), "--output", str(tmp_path / "o.nrrd")),
+        *("--auto", "1", "--malignancy", "benign", "--synthesizer", name),
+        *("--device", "cpu", "--progress", "json"),
+    )
+
+    assert outcome.status == 0
+    events = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [event["message"] for event in events if event["event"] == "info"] == note
+
+
 def test_an_error_goes_out_as_json_too(insert, tmp_path):
     outcome = insert("--output", tmp_path / "ct.png", f"--seed-ras={LEFT}", "--progress=json")
 
