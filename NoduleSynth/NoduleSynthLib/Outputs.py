@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 INPUT, SEEDS = "NoduleSynth.Input", "NoduleSynth.Seeds"
 SEGMENTATION, TABLE = "NoduleSynth.Segmentation", "NoduleSynth.Table"
 SEED_LABELS = "N-%d"
+GLYPH_SCALE = 2.0  # per cent of the view's diagonal
 OUTPUT_NAME = "{name} with synthetic nodules"
 """In English everywhere: it is a mark, too."""
 
@@ -52,6 +53,9 @@ def prepareSeedList(
     """Make an empty list one for the seeds of a volume."""
     node.SetControlPointLabelFormat(SEED_LABELS)
     node.CreateDefaultDisplayNodes()
+    # Slicer's filled ball would hide the nodule that it marks
+    node.GetDisplayNode().SetGlyphTypeFromString("CrossDot2D")
+    node.GetDisplayNode().SetGlyphScale(GLYPH_SCALE)
     if volume is not None:
         node.SetNodeReferenceID(INPUT, volume.GetID())
 

@@ -11,7 +11,8 @@ from slicer import (
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
 from lungsynth.core.nodule import DIAMETER_RANGE_MM, Attenuation, Malignancy, NoduleSpec
-from lungsynth.synthesizers import SYNTHESIZERS
+from lungsynth.core.shipped import shipped_file
+from lungsynth.synthesizers import SYNTHESIZERS, TRAINABLE
 
 ANY = "any"
 """What the panel calls a malignancy that is left open."""
@@ -20,7 +21,15 @@ NEED_A_BANK = ("copy-paste",)
 LARGEST_SEED = 2**31 - 1  # what a QSpinBox holds
 WITHOUT_TORCH = ("procedural", "copy-paste")
 
-SYNTHESIZER_NAMES = sorted(set(SYNTHESIZERS) - set(NEED_A_BANK))
+
+def _isReady(name: str) -> bool:
+    """Return whether a synthesizer works as installed: one that is trained needs its weights."""
+    return name not in NEED_A_BANK and (
+        name not in TRAINABLE or shipped_file(f"{name}.safetensors") is not None
+    )
+
+
+SYNTHESIZER_NAMES = sorted(filter(_isReady, SYNTHESIZERS))
 ATTENUATIONS = [str(kind) for kind in Attenuation]
 MALIGNANCIES = [ANY, *(str(kind) for kind in Malignancy)]
 SITES = ["parenchyma", "juxta-pleural", "juxta-vascular"]

@@ -119,7 +119,8 @@ def test_second_and_third_insertion_add_to_the_same_output(
     add_seeds(places[:1])
     insert()
     output, segmentation = panel.p.outputVolume, panel.p.segmentation
-    assert panel.ui.insertButton.toolTip == "Place a seed first."
+    said = "All seeds are in the output already; place another."
+    assert panel.ui.insertButton.toolTip == said
     for n in (1, 2):
         add_seeds([places[n]], latent_seed=7 + n)
         insert()

@@ -63,6 +63,34 @@ def test_each_field_of_the_section_nodule_reaches_the_parameter_node(panel):
     )
 
 
+def test_malignancy_can_be_chosen_only_where_it_changes_the_nodule(panel, slicer_app):
+    assert panel.ui.malignancyComboBox.enabled
+
+    panel.p.synthesizer = "mcgan"
+    slicer_app.processEvents()
+    panel.refresh()
+
+    assert not panel.ui.malignancyComboBox.enabled
+    said = "Not used: mcgan draws benign and malignant nodules alike."
+    assert panel.ui.malignancyComboBox.toolTip == said
+
+
+def test_the_panel_offers_only_synthesizers_that_work_as_installed(panel):
+    from lungsynth.core.shipped import shipped_file
+
+    combo = panel.ui.synthesizerComboBox
+    names = {combo.itemText(n) for n in range(combo.count)}
+    assert {"mcgan", "procedural"} <= names
+    assert "copy-paste" not in names
+    assert ("class-aware" in names) == (shipped_file("class-aware.safetensors") is not None)
+
+
+def test_a_seed_is_marked_by_a_cross_that_lets_its_nodule_be_seen(panel, add_seeds, places):
+    add_seeds(places[:1])
+
+    assert panel.p.seeds.GetDisplayNode().GetGlyphTypeAsString() == "CrossDot2D"
+
+
 def test_volume_under_a_transform_is_refused_with_what_to_do(panel, ct, scene, slicer_app):
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "Tilt")
     ct.SetAndObserveTransformNodeID(transform.GetID())
