@@ -138,7 +138,10 @@ def _recognise(folder: Path) -> None:
         looks = "LIDC-IDRI without its readers' XML"
     elif any(folder.glob("*.mha")) or any(folder.glob("*.dcm")):
         looks = "whole images"
-    msg = f"{folder}: {looks}; nodule cubes (train.npz and train.csv) are needed"
+    msg = (
+        f"{folder}: {looks}; nodule cubes (train.npz and train.csv), LUNA16, LIDC-IDRI with XML, "
+        "NODE21 patches, a manifest or segmented CTs are known"
+    )
     raise LungSynthError(msg)
 
 
