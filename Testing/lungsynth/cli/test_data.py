@@ -31,7 +31,7 @@ def test_data_that_cannot_be_used_are_one_line_and_status_2(lungsynth, awkward_p
 
     assert outcome.status == 2
     assert outcome.err.count("\n") == 1
-    assert "nodule cubes (train.npz and train.csv) are needed" in outcome.err
+    assert "nodule cubes (train.npz and train.csv), LUNA16, LIDC-IDRI with XML" in outcome.err
     if mode == "json":
         assert outcome.events[-1]["event"] == "error"
 
