@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -68,7 +69,7 @@ class StoredCubes(NoduleCubes):
         return np.ones(len(self), bool)
 
 
-class _Lazy:
+class _Lazy(ABC):
     """Looks like an array whose first axis counts cubes, and decodes those that are indexed."""
 
     def __init__(self, raw: NDArray[np.uint8]) -> None:
@@ -95,8 +96,9 @@ class _Lazy:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: ANN401 - numpy's protocol
         return np.asarray(self[:], dtype)
 
+    @abstractmethod
     def _decoded(self, raw: NDArray[np.uint8]) -> NDArray[Any]:
-        raise NotImplementedError
+        """Return stored cubes as the values that they stand for."""
 
 
 class _Hu(_Lazy):
