@@ -36,7 +36,7 @@ help:
 	@touch $@
 
 .venv/.test: .venv/.insert
-	$(PIP) -e ".[train,test]"
+	$(PIP) -e ".[train,study,test]"
 	@touch $@
 
 demo: .venv/.insert
