@@ -79,7 +79,7 @@ def test_control_passes_on_what_was_asked(lungsynth, called, tmp_path):
 def test_copy_paste_takes_part_only_where_it_has_nodules(lungsynth, called, tmp_path, monkeypatch):
     """And a trained synthesizer only where its weights are installed."""
     monkeypatch.setattr(
-        "lungsynth.cli.evaluate.shipped_file",
+        "lungsynth.cli.evaluate.options.shipped_file",
         lambda name: Path(name) if name == "mcgan.safetensors" else None,
     )
     lungsynth("evaluate", "control", "--ct", tmp_path)

@@ -1,13 +1,22 @@
-"""``lungsynth evaluate``: measuring what the synthesizers make."""
+"""``lungsynth evaluate control|realism``: what the engine inserts, and how real it looks."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lungsynth.cli.evaluate.options import (
+    DATA_HELP,
+    JsonOption,
+    NamesOption,
+    Split,
+    SplitOption,
+    check_cache,
+    checked,
+    written,
+)
 from lungsynth.cli.options import (
     BankOption,
     Device,
@@ -17,47 +26,13 @@ from lungsynth.cli.options import (
     WeightsOption,
     whole,
 )
-from lungsynth.cli.outputs import check_distinct, check_output, check_writable
 from lungsynth.cli.progress import ProgressMode, Reporter
-from lungsynth.core.errors import LungSynthError
-from lungsynth.core.shipped import shipped_file
-from lungsynth.synthesizers import SYNTHESIZERS, TRAINABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any
 
-app = typer.Typer(
-    help="Measure size, attenuation and realism of what is inserted.", invoke_without_command=True
-)
 
-
-class Split(StrEnum):
-    """Of the nodules, by patient."""
-
-    TRAIN = "train"
-    VAL = "val"
-    TEST = "test"
-
-
-DATA_HELP = "Folder with train, val and test (.npz, .csv): nodule cubes."
-SplitOption = Annotated[Split, typer.Option("--split", help="Which nodules are measured.")]
-NamesOption = Annotated[
-    list[str] | None,
-    typer.Option("--synthesizer", help="Which one; may be repeated; all if left out."),
-]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Where the numbers go: .json.")]
-
-
-@app.callback()
-def root(context: typer.Context) -> None:
-    """Show the help where no study is named."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit
-
-
-@app.command("control")
 def control(
     data: Annotated[
         Path | None, typer.Option("--data", envvar="LUNGSYNTH_DATA", help=DATA_HELP)
@@ -76,7 +51,7 @@ def control(
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Say how often diameter and attenuation come out as asked, measured anew."""
-    names = _checked(synthesizer, json_path, report, (".png",))
+    names = checked(synthesizer, json_path, report, (".png",))
     if synthesizer is None and data is None and bank is None:
         names.remove("copy-paste")  # which has nothing to copy
     with Reporter(progress) as reporter:
@@ -96,10 +71,9 @@ def control(
             on_progress=reporter.progress,
             config=ControlConfig(random_seed=random_seed, device=device.value),
         )
-        reporter.done(_control_text(values), **_written(json_path, report))
+        reporter.done(_control_text(values), **written(json_path, report))
 
 
-@app.command("realism")
 def realism(
     data: Annotated[Path, typer.Option("--data", envvar="LUNGSYNTH_DATA", help=DATA_HELP)],
     synthesizer: NamesOption = None,
@@ -127,9 +101,9 @@ def realism(
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Say how well a trained judge tells real nodules from generated ones at the same sites."""
-    names = _checked(synthesizer, json_path, report, (".html", ".png"))
+    names = checked(synthesizer, json_path, report, (".html", ".png"))
     if cache is not None:
-        _check_cache(cache)
+        check_cache(cache)
     with Reporter(progress) as reporter:
         reporter.stage("loading")
         from lungsynth.evaluation.realism import StudyConfig, run_realism
@@ -145,49 +119,7 @@ def realism(
             max_nodules=max_nodules,
             config=StudyConfig(random_seed=random_seed, device=device.value, cache=cache),
         )
-        reporter.done(_realism_text(values), **_written(json_path, report))
-
-
-def _checked(
-    names: list[str] | None,
-    json_path: Path | None,
-    report: Path | None,
-    report_suffixes: Sequence[str],
-) -> list[str]:
-    """Return the synthesizers' names, after all that can be checked at once is."""
-    for name in names or ():
-        if name not in SYNTHESIZERS:
-            msg = f"unknown synthesizer '{name}'; there are {', '.join(sorted(SYNTHESIZERS))}"
-            raise LungSynthError(msg)
-    outputs = {}
-    if json_path is not None:
-        check_output("--json", json_path, (".json",), None)
-        outputs["--json"] = json_path
-    if report is not None:
-        check_output("--report", report, report_suffixes, None)
-        outputs["--report"] = report
-    check_distinct(outputs)
-    return list(dict.fromkeys(names or filter(_is_ready, sorted(SYNTHESIZERS))))
-
-
-def _is_ready(name: str) -> bool:
-    """Return whether a synthesizer needs no weights, or those that ship are installed."""
-    return name not in TRAINABLE or shipped_file(f"{name}.safetensors") is not None
-
-
-def _check_cache(cache: Path) -> None:
-    """Refuse a cache that is no folder, or can't be made or written into."""
-    if cache.exists() and not cache.is_dir():
-        msg = f"--cache {cache}: is a file; give the name of a folder"
-        raise LungSynthError(msg)
-    if not cache.absolute().parent.is_dir():
-        msg = f"--cache {cache}: there is no folder {cache.absolute().parent} to make it in"
-        raise LungSynthError(msg)
-    check_writable(f"--cache {cache}", cache if cache.is_dir() else cache.absolute().parent)
-
-
-def _written(json_path: Path | None, report: Path | None) -> dict[str, object]:
-    return {name: str(path) for name, path in (("json", json_path), ("report", report)) if path}
+        reporter.done(_realism_text(values), **written(json_path, report))
 
 
 def _realism_text(values: Mapping[str, Any]) -> str:
