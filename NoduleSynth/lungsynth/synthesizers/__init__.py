@@ -1,13 +1,13 @@
-"""Synthesizers of nodules in CT, one file for each system, and the table of them.
+"""Synthesizers of nodules, one file or package for each system, and the tables of them.
 
-The table holds strings, so that it can be listed before torch is installed.
+The tables hold strings, so that they can be listed before torch is installed.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from lungsynth.core.contracts import CtSynthesizer
+from lungsynth.core.contracts import CtSynthesizer, CxrSynthesizer
 from lungsynth.core.registry import resolve
 
 SYNTHESIZERS: dict[str, str] = {
@@ -16,6 +16,9 @@ SYNTHESIZERS: dict[str, str] = {
     "mcgan": "lungsynth.synthesizers.mcgan.synthesizer:MCGAN",
     "procedural": "lungsynth.synthesizers.procedural:Procedural",
 }
+
+CXR_SYNTHESIZERS: dict[str, str] = {}
+"""Those that put nodules into chest radiographs; a name may stand in both tables."""
 
 TRAINABLE: dict[str, str] = {
     "class-aware": "lungsynth.synthesizers.class_aware.build:build_recipe",
@@ -42,6 +45,26 @@ def load_synthesizer(
         LungSynthError: If there is no such synthesizer, or what it needs is missing or broken.
     """
     synthesizer: CtSynthesizer = resolve(SYNTHESIZERS, name).load(
+        weights=weights, device=device, bank=bank
+    )
+    return synthesizer
+
+
+def load_cxr_synthesizer(
+    name: str, *, weights: Path | None = None, device: str = "auto", bank: Path | None = None
+) -> CxrSynthesizer:
+    """Return a synthesizer for radiographs that is ready to work.
+
+    Args:
+        name: A name in ``CXR_SYNTHESIZERS``.
+        weights: Weights file; None takes those that ship. Refused where there are none to load.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        bank: Folder of real nodules, for those that copy them.
+
+    Raises:
+        LungSynthError: If there is no such synthesizer, or what it needs is missing or broken.
+    """
+    synthesizer: CxrSynthesizer = resolve(CXR_SYNTHESIZERS, name).load(
         weights=weights, device=device, bank=bank
     )
     return synthesizer

@@ -7,7 +7,13 @@ import pytest
 import lungsynth.synthesizers
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.registry import resolve
-from lungsynth.synthesizers import SYNTHESIZERS, TRAINABLE, load_synthesizer
+from lungsynth.synthesizers import (
+    CXR_SYNTHESIZERS,
+    SYNTHESIZERS,
+    TRAINABLE,
+    load_cxr_synthesizer,
+    load_synthesizer,
+)
 
 LIBRARY = Path(lungsynth.synthesizers.__file__).parent
 SYSTEMS = {
@@ -17,7 +23,8 @@ TESTS = {path.stem for path in Path(__file__).parent.rglob("test_*.py")}
 
 
 def test_every_system_has_a_line_and_a_test():
-    listed = {target.split(":")[0].split(".")[2] for target in SYNTHESIZERS.values()}
+    targets = [*SYNTHESIZERS.values(), *CXR_SYNTHESIZERS.values()]
+    listed = {target.split(":")[0].split(".")[2] for target in targets}
 
     assert listed == SYSTEMS
     for system in SYSTEMS:
@@ -32,9 +39,17 @@ def test_each_line_names_a_synthesizer_of_that_name(name):
     assert all(callable(getattr(found, method)) for method in ("load", "box_mm", "inpaint"))
 
 
+@pytest.mark.parametrize("name", CXR_SYNTHESIZERS)
+def test_each_line_for_radiographs_names_a_synthesizer_of_that_name(name):
+    found = resolve(CXR_SYNTHESIZERS, name)
+
+    assert found.name == name
+    assert all(callable(getattr(found, method)) for method in ("load", "paint"))
+
+
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_each_trainable_system_is_a_synthesizer(name):
-    assert name in SYNTHESIZERS
+    assert name in {**SYNTHESIZERS, **CXR_SYNTHESIZERS}
     assert callable(resolve(TRAINABLE, name))
 
 
@@ -44,3 +59,5 @@ def test_an_unknown_name_is_refused_with_those_that_exist():
         match=r"synthesizer 'magic'; there are class-aware, copy-paste, mcgan, procedural",
     ):
         load_synthesizer("magic")
+    with pytest.raises(LungSynthError, match=r"unknown synthesizer 'mcgan'; there are "):
+        load_cxr_synthesizer("mcgan")
