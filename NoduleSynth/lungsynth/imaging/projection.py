@@ -29,6 +29,10 @@ SHELL_MM = (1.5, 6.0)
 RANGE_ATTENUATION = 4.0
 """(ours) Attenuation over the robust range of a radiograph: lungs 1-2, mediastinum about 5."""
 
+UNSHARPNESS_MM = 0.5
+"""(ours) Standard deviation of the blur by focal spot, motion and detector; it also takes the
+steps off masks that were drawn slice by slice."""
+
 VIEWS: dict[str, NDArray[np.float64]] = {
     "frontal": np.eye(3),
     "lateral": np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]]),  # the nodule turns by 90 deg
@@ -76,6 +80,7 @@ def project_nodule(
     *,
     scale: float = 1.0,
     background: float | None = None,
+    blur_mm: float = UNSHARPNESS_MM,
 ) -> Projection:
     """Project a nodule along the beam (from front to back) with parallel rays.
 
@@ -89,6 +94,7 @@ def project_nodule(
             see ``VIEWS`` and ``draw_rotation``. None leaves it as it lay.
         scale: Enlarges the nodule; the longer way through it attenuates more.
         background: HU of the lung that it displaces; None finds it around the mask.
+        blur_mm: Standard deviation of the picture's unsharpness; the mask stays as it is.
 
     Raises:
         LungSynthError: If the mask is empty or of another shape, or a length is not positive.
@@ -108,7 +114,7 @@ def project_nodule(
     per_mm = excess * np.float32(WATER_PER_MM / 1000)
 
     fine = int(np.ceil(pixel_mm / spacing.min()))  # samples across one pixel
-    half = int(np.ceil(radius_mm / pixel_mm))
+    half = int(np.ceil((radius_mm + 3 * blur_mm) / pixel_mm))
     across_mm = pixel_mm / fine
     along_mm = min(float(spacing.min()), across_mm * 2)
     across = (np.arange((2 * half + 1) * fine) + 0.5) * across_mm - (half + 0.5) * pixel_mm
@@ -121,8 +127,9 @@ def project_nodule(
     shape = (len(across), len(depth), len(across))
     sampled = ndimage.affine_transform(per_mm, matrix, offset, shape, order=1, mode="constant")
     shadow = ndimage.affine_transform(inside, matrix, offset, shape, order=1, mode="constant")
+    attenuation = _block_mean(sampled.sum(axis=1) * along_mm, fine)
     return Projection(
-        attenuation=_block_mean(sampled.sum(axis=1) * along_mm, fine),
+        attenuation=ndimage.gaussian_filter(attenuation, blur_mm / pixel_mm),
         mask=_block_mean((shadow.max(axis=1) >= 0.5).astype(np.float32), fine),
         pixel_mm=pixel_mm,
     )

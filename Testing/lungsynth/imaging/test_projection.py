@@ -6,9 +6,15 @@ from scipy import ndimage
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.imaging.ellipse import ellipse_diameter
-from lungsynth.imaging.projection import VIEWS, background_hu, draw_rotation, project_nodule
+from lungsynth.imaging.projection import VIEWS, background_hu, draw_rotation
+from lungsynth.imaging.projection import project_nodule as project_blurred
 
 PER_HU_MM = 0.02 / 1000  # attenuation of water over 1 mm, and the HU between air and water
+
+
+def project_nodule(*args, **options):
+    """Without unsharpness, for values by hand."""
+    return project_blurred(*args, **{"blur_mm": 0.0, **options})
 
 
 def block(spacing=(1.0, 1.0, 1.0), hu=50.0, lung=-850.0):
@@ -168,3 +174,19 @@ def test_an_empty_mask_and_a_length_of_nothing_are_refused():
         project_nodule(cube, np.zeros_like(mask), spacing, 1.0)
     with pytest.raises(LungSynthError, match="must be positive"):
         project_nodule(cube, mask, (1.0, 0.0, 1.0), 1.0)
+
+
+def test_unsharpness_spreads_what_is_added_and_keeps_the_sum_and_the_mask():
+    """Variances add: that along the rows grows by 0.8^2 mm^2."""
+
+    def variance(made):
+        by_row = made.attenuation.sum(axis=1) / made.attenuation.sum()
+        at = (np.arange(len(by_row)) - len(by_row) // 2) * made.pixel_mm
+        return by_row @ at**2 - (by_row @ at) ** 2
+
+    sharp = project_nodule(*ball(6.0), pixel_mm=0.25)
+    soft = project_nodule(*ball(6.0), pixel_mm=0.25, blur_mm=0.8)
+
+    assert variance(soft) - variance(sharp) == pytest.approx(0.64, rel=0.02)
+    assert total(soft) == pytest.approx(total(sharp), rel=1e-3)
+    assert soft.mask.sum() == sharp.mask.sum()
