@@ -42,11 +42,11 @@ VIEWS: dict[str, NDArray[np.float64]] = {
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """A projected nodule, its centre in the middle pixel.
+    """A projected nodule, its centre of mass in the middle of the picture.
 
     Args:
         attenuation: Excess line integral (no unit; 0 where nothing is added), float32 (rows,
-            columns): rows run to the feet, columns to the patient's left. Side odd.
+            columns), square: rows run to the feet, columns to the patient's left.
         mask: How far each pixel lies in the nodule's shadow, 0 to 1, float32, same shape.
         pixel_mm: Side of a pixel.
     """
@@ -81,6 +81,7 @@ def project_nodule(
     scale: float = 1.0,
     background: float | None = None,
     blur_mm: float = UNSHARPNESS_MM,
+    even_side: bool = False,
 ) -> Projection:
     """Project a nodule along the beam (from front to back) with parallel rays.
 
@@ -90,11 +91,13 @@ def project_nodule(
         spacing_mm: Voxel size along (z, y, x).
         pixel_mm: Side of the radiograph's pixels; finer than the voxels is interpolated, coarser
             is averaged.
-        rotation: Turns the nodule about its centre before the projection, 3 x 3 over (z, y, x);
-            see ``VIEWS`` and ``draw_rotation``. None leaves it as it lay.
+        rotation: Turns the nodule about its centre of mass before the projection, 3 x 3 over
+            (z, y, x); see ``VIEWS`` and ``draw_rotation``. None leaves it as it lay.
         scale: Enlarges the nodule; the longer way through it attenuates more.
         background: HU of the lung that it displaces; None finds it around the mask.
         blur_mm: Standard deviation of the picture's unsharpness; the mask stays as it is.
+        even_side: Give the picture an even number of pixels, its middle between two of them, as a
+            patch of 256 has it, and not an odd one, its middle in a pixel.
 
     Raises:
         LungSynthError: If the mask is empty or of another shape, or a length is not positive.
@@ -108,22 +111,22 @@ def project_nodule(
     level = background_hu(hu, mask, spacing_mm) if background is None else background
     turn = np.eye(3) if rotation is None else np.asarray(rotation, dtype=np.float64)
     spacing = np.asarray(spacing_mm) * scale
-    box, middle, radius_mm = _extent(mask, spacing)
+    box, centre, radius_mm = _extent(mask, spacing)
     inside = np.pad(mask[box].astype(np.float32), 1)
     excess = np.pad(np.clip(hu[box].astype(np.float32) - level, 0, None), 1) * inside
     per_mm = excess * np.float32(WATER_PER_MM / 1000)
 
     fine = int(np.ceil(pixel_mm / spacing.min()))  # samples across one pixel
-    half = int(np.ceil((radius_mm + 3 * blur_mm) / pixel_mm))
+    side = 2 * int(np.ceil((radius_mm + 3 * blur_mm) / pixel_mm)) + (not even_side)
     across_mm = pixel_mm / fine
     along_mm = min(float(spacing.min()), across_mm * 2)
-    across = (np.arange((2 * half + 1) * fine) + 0.5) * across_mm - (half + 0.5) * pixel_mm
+    across = (np.arange(side * fine) + 0.5) * across_mm - side / 2 * pixel_mm
     depth = np.arange(-np.ceil(radius_mm / along_mm), np.ceil(radius_mm / along_mm) + 1) * along_mm
     # A sample at (row, depth, column) steps of the detector comes from turn^T of it in the cube.
     steps = np.array([-across_mm, along_mm, across_mm])  # rows run down, z runs up
     first = np.array([-across[0], depth[0], across[0]])
     matrix = (turn.T / spacing[:, None]) * steps[None, :]
-    offset = (turn.T @ first) / spacing + middle + 1
+    offset = (turn.T @ first) / spacing + centre + 1
     shape = (len(across), len(depth), len(across))
     sampled = ndimage.affine_transform(per_mm, matrix, offset, shape, order=1, mode="constant")
     shadow = ndimage.affine_transform(inside, matrix, offset, shape, order=1, mode="constant")
@@ -138,13 +141,13 @@ def project_nodule(
 def _extent(
     mask: NDArray[np.bool_], spacing: NDArray[np.float64]
 ) -> tuple[tuple[slice, ...], NDArray[np.float64], float]:
-    """Return the mask's box, its middle as an index in it, and the radius in mm around that."""
+    """Return the mask's box, its centre of mass as an index in it, and the radius in mm."""
     inside = np.argwhere(mask)
     low, high = inside.min(axis=0), inside.max(axis=0)
-    middle = (high - low) / 2
-    away = (np.abs(inside - low - middle) + 0.5) * spacing
+    centre = inside.mean(axis=0) - low
+    away = (np.abs(inside - low - centre) + 0.5) * spacing
     radius = float(np.sqrt((away**2).sum(axis=1)).max())
-    return tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True)), middle, radius
+    return tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True)), centre, radius
 
 
 def _block_mean(values: NDArray[Any], fine: int) -> NDArray[np.float32]:

@@ -190,3 +190,18 @@ def test_unsharpness_spreads_what_is_added_and_keeps_the_sum_and_the_mask():
     assert variance(soft) - variance(sharp) == pytest.approx(0.64, rel=0.02)
     assert total(soft) == pytest.approx(total(sharp), rel=1e-3)
     assert soft.mask.sum() == sharp.mask.sum()
+
+
+@pytest.mark.parametrize("even_side", [False, True])
+def test_the_centre_of_mass_comes_to_the_middle_of_the_picture(even_side):
+    """Of a mask that is not symmetric: a block with a thin tail on one side."""
+    mask = np.zeros((24, 24, 24), bool)
+    mask[9:15, 9:15, 9:15] = True
+    mask[12, 12, 15:21] = True
+    made = project_nodule(np.where(mask, 50.0, -850.0), mask, (1, 1, 1), 0.5, even_side=even_side)
+    at = np.arange(len(made.mask)) - (len(made.mask) - 1) / 2
+
+    assert len(made.mask) % 2 == (not even_side)
+    for axis in (0, 1):
+        line = made.attenuation.sum(axis=1 - axis)
+        assert line @ at / line.sum() == pytest.approx(0, abs=0.1)

@@ -7,8 +7,9 @@ import pytest
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import ATTENUATION_HU_RANGE, Attenuation, Malignancy, NoduleSpec
+from lungsynth.imaging.procedural_nodule import draw_shape
 from lungsynth.synthesizers import load_synthesizer
-from lungsynth.synthesizers.procedural import Procedural, draw_shape
+from lungsynth.synthesizers.procedural import Procedural
 
 
 @pytest.fixture
