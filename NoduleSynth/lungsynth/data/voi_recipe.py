@@ -7,10 +7,8 @@ real VOIs on a device.
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from abc import abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +24,7 @@ from lungsynth.nn.box_geometry import through_voxels
 from lungsynth.nn.centre_unet import central
 from lungsynth.nn.intensities import denormalise, normalise
 from lungsynth.nn.noise import Noise, draw_noise
+from lungsynth.nn.recipe import NetworkRecipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +70,7 @@ class VoiGanConfig(Protocol):
         ...
 
 
-class VoiGanRecipe(ABC):
+class VoiGanRecipe(NetworkRecipe):
     """Base of the recipes; a subclass makes networks and optimizers and says what a step does.
 
     Args:
@@ -80,8 +79,6 @@ class VoiGanRecipe(ABC):
         fabric: A launched ``lightning_fabric.Fabric``.
     """
 
-    stateful: tuple[str, ...]
-    """Attributes whose state the next step depends on."""
     networks: nn.Module
 
     def __init__(
@@ -90,9 +87,9 @@ class VoiGanRecipe(ABC):
         sampler: NoduleVoiSampler,
         fabric: Any,  # noqa: ANN401 - Fabric is optional
     ) -> None:
-        self.sampler, self.fabric = sampler, fabric
+        super().__init__(config, fabric)
+        self.sampler = sampler
         self.batch_size, self.latent_features = config.batch_size, config.latent_features
-        self.step_count = 0
 
     def step(self, rng: np.random.Generator) -> dict[str, float]:
         """Train on one batch and return its losses."""
@@ -114,10 +111,8 @@ class VoiGanRecipe(ABC):
 
         Of several processes each draws the choices of all and takes its own part.
         """
-        device, ranks = self.fabric.device, self.fabric.world_size
-        total = self.batch_size * ranks
-        first = self.fabric.global_rank * self.batch_size
-        own = slice(first, first + self.batch_size)
+        device, own = self.fabric.device, self.own_part(self.batch_size)
+        total = self.batch_size * self.fabric.world_size
         real = self.sampler.batch([self.sampler.draw(rng) for _ in range(total)][own])
         seeds = rng.integers(2**31, size=total)[own].tolist()
         mix = rng.random(total, dtype=np.float32)[own]
@@ -135,40 +130,12 @@ class VoiGanRecipe(ABC):
             mix=torch.from_numpy(mix).to(device),
         )
 
-    def adam(
-        self, parameters: Iterable[nn.Parameter], rate: float, betas: tuple[float, float]
-    ) -> Any:  # noqa: ANN401 - Fabric's wrapper of an optimizer
-        """Return an Adam that steps as the precision asks."""
-        return self.fabric.setup_optimizers(torch.optim.Adam(parameters, rate, betas))
-
-    def descend(self, optimizer: Any, loss: Tensor) -> None:  # noqa: ANN401 - see ``adam``
-        """Take one step of an optimizer down a loss, the mean over all processes."""
-        optimizer.zero_grad()
-        self.fabric.backward(loss)
-        if self.fabric.world_size > 1:
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")
-        optimizer.step()
-
     def train_segmenter(self, segmenter: nn.Module, optimizer: Any, batch: RealBatch) -> Tensor:  # noqa: ANN401 - see ``adam``
         """Take one step of the segmenter on the real nodules."""
         logits = segmenter(central(batch.cube, BOX_VOXELS)).float()
         loss = segmentation_loss(logits, batch.mask)
         self.descend(optimizer, loss)
         return loss
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything that the next step depends on."""
-        parts = {name: getattr(self, name).state_dict() for name in self.stateful}
-        return {"step_count": self.step_count, **parts}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up where ``state_dict`` was called."""
-        self.step_count = int(state["step_count"])
-        for name in self.stateful:
-            getattr(self, name).load_state_dict(state[name])
 
     def data_summary(self) -> dict[str, object]:
         """Return what it is trained on: how many nodules, of which patients, and a fingerprint."""
@@ -220,7 +187,3 @@ class VoiGanRecipe(ABC):
                 except RuntimeError:
                     msg = "the weights to start from are of another preset than the one to train"
                     raise LungSynthError(msg) from None
-
-    @abstractmethod
-    def save_weights(self, path: Path) -> None:
-        """Write the networks to be used as safetensors."""

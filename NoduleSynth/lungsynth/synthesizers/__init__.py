@@ -24,7 +24,16 @@ TRAINABLE: dict[str, str] = {
     "class-aware": "lungsynth.synthesizers.class_aware.build:build_recipe",
     "mcgan": "lungsynth.synthesizers.mcgan.build:build_recipe",
 }
-"""From (data folder, preset, fabric, weights to start from or None) to a recipe."""
+"""From (data folder, preset, fabric, weights to start from or None) to a recipe; what a recipe is
+stands in ``training.loop``. Also systems that are no synthesizers stand here."""
+
+PREPARE_DATA: dict[str, str] = {
+    "class-aware": "lungsynth.data.prepare:cubes_folder",
+    "mcgan": "lungsynth.data.prepare:cubes_folder",
+}
+"""For those trainable whose data are prepared once, before the processes of a run start: from
+(data, cache folder; workers, on_progress, on_report) to the folder that the recipe is built on.
+All others get the data folder as the user gave it."""
 
 KNOW_MALIGNANCY = frozenset({"class-aware", "procedural"})
 """Those whose nodules differ with the malignancy that is asked; the others leave it unused."""

@@ -1,19 +1,42 @@
-"""The training loop: what a step does belongs to the recipe."""
+"""The training loop: what a step does belongs to the recipe.
+
+To make a system trainable, write
+
+    def build_recipe(data: Path, preset: str, fabric: Any, init: Path | None) -> Recipe
+
+and name it in ``synthesizers.TRAINABLE`` (strings, so a detector may stand there too). ``data`` is
+what the user gave; a system whose data are prepared once, before the processes of a run start, is
+also named in ``synthesizers.PREPARE_DATA``. ``lungsynth train``, ``training.run.train``, resuming,
+checkpoints, logs and the report then work. ``nn.recipe.NetworkRecipe`` is a base that does most of
+what ``Recipe`` asks.
+
+ * Every random choice of a step comes from ``rng`` and torch's own generator, both set by the loop
+   from (seed, step), so that a resumed run is the uninterrupted one; keep no generator of your own,
+   and no loader that runs ahead.
+ * Of several processes, ``rng`` is the same in each: each draws the choices of all of them, and
+   takes its own part (``NetworkRecipe.own_part``). Two processes then learn what one learns from
+   twice the batch. Torch's generator differs from process to process.
+ * What a recipe may have beside, each by its presence: ``sample_picture`` (``Picturing``), what
+   ``training.guard`` watches (``critic_chance``, ``draw_variants``), and ``rate_factor``, with
+   which the learning rates are multiplied.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lungsynth.core.errors import LungSynthError
 
 
-class Recipe(Protocol):
-    """How one system is trained."""
+class Stepping(Protocol):
+    """What the loop needs of a recipe."""
 
     step_count: int
 
@@ -27,6 +50,34 @@ class Recipe(Protocol):
         """Take up where ``state_dict`` was called."""
 
 
+class Recipe(Stepping, Protocol):
+    """How one system is trained: what a run (``training.run``) needs of it.
+
+    ``config`` is a frozen dataclass of plain values with the field ``total_steps``; it is written
+    into the run's card, and a run is resumed with the same one only.
+    """
+
+    config: Any
+
+    def data_summary(self) -> dict[str, object]:
+        """Return what it is trained on as JSON can hold it: how much, of whom, a fingerprint."""
+
+    def save_weights(self, path: Path) -> None:
+        """Write the networks to be used as safetensors (``nn.weights.save_weights``)."""
+
+
+class Picturing(Protocol):
+    """A recipe that draws its own picture of what its networks make so far."""
+
+    def sample_picture(self, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Return a grid of samples, grey (rows, columns) or RGB (rows, columns, 3).
+
+        It is drawn with the same ``rng`` each time, so that pictures can be compared, and must
+        leave the next training step as it was (no change of weights, buffers or training mode;
+        torch's generator may be used freely).
+        """
+
+
 def rng_for_step(seed: int, step: int) -> np.random.Generator:
     """Seed torch and return a generator, both from (seed, step) alone."""
     sequence = np.random.SeedSequence([seed, step])
@@ -35,7 +86,7 @@ def rng_for_step(seed: int, step: int) -> np.random.Generator:
 
 
 def run(
-    recipe: Recipe,
+    recipe: Stepping,
     total_steps: int,
     *,
     seed: int = 0,

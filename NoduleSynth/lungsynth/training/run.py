@@ -19,8 +19,7 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.core.registry import resolve
 from lungsynth.core.run_lock import locked
 from lungsynth.core.temporary import replacing
-from lungsynth.data.prepare import cubes_folder
-from lungsynth.synthesizers import TRAINABLE
+from lungsynth.synthesizers import PREPARE_DATA, TRAINABLE
 from lungsynth.training.checkpoint import all_finite, load_checkpoint, save_checkpoint
 from lungsynth.training.loop import run
 from lungsynth.training.losses_log import LossesLog, draw_curves
@@ -52,9 +51,9 @@ class TrainOptions:
         seed: Decides everything random in the run.
         checkpoint_every: Steps between checkpoints.
         snapshot_every: Steps between weights that are kept for choosing among; 0 keeps none.
-        cache: Where the cubes of data that are not cubes yet are cut to; None means into the
-            folder of the run.
-        workers: Processes that read whole CTs at once, for that.
+        cache: Where data that are prepared first, such as cubes cut out of CTs, are kept; None
+            means in the folder of the run.
+        workers: Processes that read cases at once, for that.
     """
 
     preset: str = "default"
@@ -98,13 +97,14 @@ def train(
 
     Args:
         name: A name in ``TRAINABLE``.
-        data: The training data: nodule cubes, or a source that ``data.sources`` knows.
+        data: The training data, of whatever kind the system learns from; for nodules in CT, cubes
+            or a source that ``data.sources`` knows.
         output: Folder of the run: checkpoint, losses, their curves, samples, weights. A file
             named ``PAUSE`` put there pauses the run.
         options: How.
         on_step: Called with steps done, steps in all and the losses.
-        on_case: Called with CTs read and CTs in all, while cubes are cut out of them.
-        on_report: Called with what is in those CTs and what of it cannot be used, line by line,
+        on_case: Called with cases read and cases in all, while data are prepared.
+        on_report: Called with what is in the data and what of it cannot be used, line by line,
             before training starts.
 
     Raises:
@@ -146,13 +146,14 @@ def _train(
     """Do what ``train`` says, in a folder that is this run's alone."""
     checkpoint = output / CHECKPOINT
     # before the launch, which starts the other processes: they would time out waiting for it
-    data = cubes_folder(
-        data,
-        options.cache or output / CUBES,
-        workers=options.workers,
-        on_progress=on_case,
-        on_report=on_report,
-    )
+    if name in PREPARE_DATA:
+        data = resolve(PREPARE_DATA, name, "trainable system")(
+            data,
+            options.cache or output / CUBES,
+            workers=options.workers,
+            on_progress=on_case,
+            on_report=on_report,
+        )
     fabric = launch_fabric(options)
     fabric.barrier()
     torch.manual_seed(options.seed)  # the networks' first weights; steps seed themselves

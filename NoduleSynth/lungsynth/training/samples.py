@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lungsynth.core.temporary import replacing
 from lungsynth.io.font import HEIGHT, draw_text
 from lungsynth.io.preview import WINDOW_HU
+from lungsynth.training.loop import Picturing
 
 COUNT = 4
 _ZOOM = 2  # a VOI of 64 voxels is small on today's screens
@@ -28,21 +30,34 @@ class Sampling(Protocol):
 
 
 def draw_samples(recipe: object, path: Path) -> None:
-    """Write a PNG: some real VOIs above, the same with a drawn nodule below; always the same VOIs.
+    """Write a PNG of samples, always the same ones; the next training step stays as it was.
 
     Args:
-        recipe: Nothing is written for one that is not ``Sampling``.
+        recipe: Nothing is written for one that is neither ``Sampling`` nor ``Picturing``.
         path: Of the PNG.
     """
-    if not hasattr(recipe, "draw_samples"):
+    picture = picture_of(recipe)
+    if picture is None:
         return
-    sampling: Sampling = recipe
-    real, drawn = sampling.draw_samples(np.random.default_rng(0), COUNT)
-    picture = samples_picture(real, drawn)
     from matplotlib.image import imsave
 
     with replacing(path) as temporary:
         imsave(temporary, picture, format="png")
+
+
+def picture_of(recipe: object) -> NDArray[np.uint8] | None:
+    """Return the picture as RGB: a recipe's own, or real VOIs above and drawn nodules below."""
+    rng = np.random.default_rng(0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if hasattr(recipe, "sample_picture"):
+            picturing: Picturing = recipe
+            picture = picturing.sample_picture(rng)
+            return np.stack([picture] * 3, axis=-1) if picture.ndim == 2 else picture
+        if hasattr(recipe, "draw_samples"):
+            sampling: Sampling = recipe
+            return samples_picture(*sampling.draw_samples(rng, COUNT))
+    return None
 
 
 def samples_picture(real: NDArray[np.float32], drawn: NDArray[np.float32]) -> NDArray[np.uint8]:

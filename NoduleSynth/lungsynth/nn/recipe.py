@@ -1,0 +1,160 @@
+"""What recipes of any system share: state, optimizers, several processes, gradient accumulation.
+
+A recipe says how a system is trained; what a run asks of one stands in ``training.loop``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Part = TypeVar("Part")
+
+
+class NetworkRecipe(ABC):
+    """Base of recipes; a subclass makes networks and optimizers and says what a step does.
+
+    Args:
+        config: A frozen dataclass of plain values, ``total_steps`` among them.
+        fabric: A launched ``lightning_fabric.Fabric``.
+    """
+
+    stateful: tuple[str, ...]
+    """Attributes whose state the next step depends on."""
+    critic_chance: Mapping[str, float] = {}
+    """Losses that fall to nothing once a critic cannot be fooled, with the value of each where
+    the critic cannot tell real from drawn; ``training.guard`` watches them."""
+
+    def __init__(self, config: Any, fabric: Any) -> None:  # noqa: ANN401 - Fabric is optional
+        self.config, self.fabric = config, fabric
+        self.step_count = 0
+        self.rate_factor = 1.0  # of every learning rate
+        self.accumulate = 1  # parts that a batch is learnt from in, one after another
+
+    @abstractmethod
+    def step(self, rng: np.random.Generator) -> dict[str, float]:
+        """Train on one batch drawn from ``rng`` and return the losses by name."""
+
+    @abstractmethod
+    def data_summary(self) -> dict[str, object]:
+        """Return what it is trained on, as JSON can hold it."""
+
+    @abstractmethod
+    def save_weights(self, path: Path) -> None:
+        """Write the networks to be used as safetensors."""
+
+    def own_part(self, items: int) -> slice:
+        """Return which items this process takes, when each takes ``items`` of those drawn for all.
+
+        Every process draws ``items * fabric.world_size``, from the same generator.
+        """
+        first = int(self.fabric.global_rank) * items
+        return slice(first, first + items)
+
+    def adam(
+        self, parameters: Iterable[nn.Parameter], rate: float, betas: tuple[float, float]
+    ) -> Any:  # noqa: ANN401 - Fabric's wrapper of an optimizer
+        """Return an Adam that steps as the precision asks."""
+        return self.fabric.setup_optimizers(torch.optim.Adam(parameters, rate, betas))
+
+    def descend(self, optimizer: Any, loss: Tensor) -> None:  # noqa: ANN401 - see ``adam``
+        """Take one step of an optimizer down a loss, the mean over all processes."""
+        optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self._step(optimizer)
+
+    def descend_over(
+        self,
+        optimizer: Any,  # noqa: ANN401 - see ``adam``
+        parts: Sequence[Part],
+        losses_of: Callable[[Part], tuple[Tensor, dict[str, Tensor]]],
+    ) -> dict[str, Tensor]:
+        """Take one step down the mean of a loss over the parts of a batch, one after another.
+
+        Args:
+            optimizer: Which steps.
+            parts: Of equal size; memory is needed for one at a time.
+            losses_of: From a part to the loss and to what is logged.
+
+        Returns:
+            The mean of what is logged, detached.
+        """
+        optimizer.zero_grad()
+        logged: dict[str, Tensor] = {}
+        for part in parts:
+            loss, named = losses_of(part)
+            self.fabric.backward(loss / len(parts))
+            for name, value in named.items():
+                share = value.detach() / len(parts)
+                logged[name] = logged[name] + share if name in logged else share
+        self._step(optimizer)
+        return logged
+
+    def _step(self, optimizer: Any) -> None:  # noqa: ANN401 - see ``adam``
+        if self.fabric.world_size > 1:
+            groups = optimizer.param_groups
+            mean_gradients(self.fabric, [p for group in groups for p in group["params"]])
+        with scaled_rates(optimizer, self.rate_factor):
+            optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next step depends on."""
+        parts = {name: getattr(self, name).state_dict() for name in self.stateful}
+        return {"step_count": self.step_count, **parts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where ``state_dict`` was called."""
+        self.step_count = int(state["step_count"])
+        for name in self.stateful:
+            getattr(self, name).load_state_dict(state[name])
+
+
+def mean_gradients(fabric: Any, parameters: Iterable[nn.Parameter]) -> None:  # noqa: ANN401 - Fabric is optional
+    """Give every process the mean of the gradients of all, in one exchange.
+
+    Torch's own wrapper of a module would hook into each backward pass; a recipe with gradient
+    penalties has passes that are none of its business.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        return
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    flat = fabric.all_reduce(flat, reduce_op="mean")
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+@contextmanager
+def scaled_rates(optimizer: Any, factor: float) -> Iterator[None]:  # noqa: ANN401 - Fabric's wrapper or torch's
+    """Multiply the learning rates for the length of the block."""
+    before = [group["lr"] for group in optimizer.param_groups]
+    try:
+        if factor != 1:
+            for group in optimizer.param_groups:
+                group["lr"] = group["lr"] * factor
+        yield
+    finally:
+        for group, rate in zip(optimizer.param_groups, before, strict=True):
+            group["lr"] = rate
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, networks: nn.Module, decay: float, step: int) -> None:
+    """Move a moving average of parameters towards those of the networks.
+
+    Args:
+        average: Of the same kind as ``networks``.
+        networks: Which were just trained.
+        decay: Part of the average that stays.
+        step: Steps done; at first the memory is short, so that the untrained start is forgotten.
+    """
+    decay = min(decay, (1 + step) / (10 + step))
+    for mean, value in zip(average.parameters(), networks.parameters(), strict=True):
+        mean.lerp_(value, 1 - decay)
