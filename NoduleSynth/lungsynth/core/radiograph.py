@@ -44,6 +44,8 @@ class Radiograph:
             whatever ``ijk_to_ras`` says.
         photometric: Whether dense tissue has the larger (MONOCHROME2) or smaller values.
         header: What the file said beside that, carried from reading to writing.
+        limits: Least and largest value that the file can hold (0 and 4095 where 12 bits are
+            stored); None where the dtype says it.
 
     Raises:
         LungSynthError: If ``pixels`` is not 2-D or empty, or holds no real numbers, the matrix
@@ -55,6 +57,7 @@ class Radiograph:
     pixel_spacing_mm: tuple[float, float] | None = None
     photometric: Photometric = Photometric.MONOCHROME2
     header: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    limits: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or 0 in self.pixels.shape:

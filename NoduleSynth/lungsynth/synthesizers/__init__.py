@@ -17,7 +17,9 @@ SYNTHESIZERS: dict[str, str] = {
     "procedural": "lungsynth.synthesizers.procedural:Procedural",
 }
 
-CXR_SYNTHESIZERS: dict[str, str] = {}
+CXR_SYNTHESIZERS: dict[str, str] = {
+    "procedural": "lungsynth.synthesizers.cxr_procedural:CxrProcedural",
+}
 """Those that put nodules into chest radiographs; a name may stand in both tables."""
 
 TRAINABLE: dict[str, str] = {
