@@ -26,9 +26,13 @@ LUNG_HU = -850.0
 """(ours) Background where a nodule's surroundings show no lung."""
 SHELL_MM = (1.5, 6.0)
 """(ours) Between which distances from the mask the displaced lung is looked for."""
-RANGE_ATTENUATION = 4.0
-"""(ours) Attenuation over the robust range of a radiograph: lungs 1-2, mediastinum about 5."""
+RANGE_ATTENUATION = 3.0
+"""(ours) Attenuation over the robust range of a radiograph: lungs 1-2, mediastinum about 5, less
+by scatter, more by the contrast that displays add."""
 
+LEAST_GAIN, GAIN_BLUR_PX = 0.15, 6.0
+"""(ours) What is left of an added attenuation where a film is nearly black or white, and over how
+many pixels of its grid the film around decides."""
 UNSHARPNESS_MM = 0.5
 """(ours) Standard deviation of the blur by focal spot, motion and detector; it also takes the
 steps off masks that were drawn slice by slice."""
@@ -136,6 +140,27 @@ def project_nodule(
         mask=_block_mean((shadow.max(axis=1) >= 0.5).astype(np.float32), fine),
         pixel_mm=pixel_mm,
     )
+
+
+def added_brightness(
+    attenuation: NDArray[np.float32], patch: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return by how much attenuation brightens a patch of a radiograph.
+
+    (ours) Films and displays follow an S-shaped curve, steepest at middle grey: lungs show what is
+    in them, mediastinum, abdomen and direct exposure hardly do. The slope is 4 v (1 - v), v from 0
+    to 1 over the robust range of the image.
+
+    Args:
+        attenuation: Excess line integral, (rows, columns).
+        patch: What it is added to, same shape, robust range as [-1, 1].
+
+    Returns:
+        Change on the patch's scale, float32.
+    """
+    grey = np.clip((ndimage.gaussian_filter(patch, GAIN_BLUR_PX) + 1) / 2, 0, 1)
+    gain = np.clip(4 * grey * (1 - grey), LEAST_GAIN, 1)
+    return np.asarray(attenuation * gain * (2 / RANGE_ATTENUATION), dtype=np.float32)
 
 
 def _extent(

@@ -18,6 +18,7 @@ SYNTHESIZERS: dict[str, str] = {
 }
 
 CXR_SYNTHESIZERS: dict[str, str] = {
+    "ct-projection": "lungsynth.synthesizers.ct_projection:CtProjection",
     "procedural": "lungsynth.synthesizers.cxr_procedural:CxrProcedural",
 }
 """Those that put nodules into chest radiographs; a name may stand in both tables."""
