@@ -25,6 +25,7 @@ CXR_SYNTHESIZERS: dict[str, str] = {
 
 TRAINABLE: dict[str, str] = {
     "class-aware": "lungsynth.synthesizers.class_aware.build:build_recipe",
+    "cxr-classifier": "lungsynth.detectors.classifier.recipe:build_recipe",
     "mcgan": "lungsynth.synthesizers.mcgan.build:build_recipe",
 }
 """From (data folder, preset, fabric, weights to start from or None) to a recipe; what a recipe is

@@ -48,8 +48,7 @@ def test_each_line_for_radiographs_names_a_synthesizer_of_that_name(name):
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
-def test_each_trainable_system_is_a_synthesizer(name):
-    assert name in {**SYNTHESIZERS, **CXR_SYNTHESIZERS}
+def test_each_trainable_system_can_be_built(name):
     assert callable(resolve(TRAINABLE, name))
 
 
