@@ -81,6 +81,8 @@ def run(arguments: Sequence[str]) -> int:
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for good
             return 1
         status, message = _verdict(error)
+        if isinstance(error, _UsageError) and (hint := insert.meant_by_spaces(arguments)):
+            message = hint
         print_error(message, as_json=_wants_json(arguments))
         return status
 

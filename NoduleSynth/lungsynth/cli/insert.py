@@ -206,9 +206,35 @@ def parse_ras(text: str) -> tuple[float, float, float]:
     try:
         right, anterior, superior = (float(part) for part in text.split(","))
     except ValueError:
-        msg = f"--seed-ras '{text}': give three numbers in mm, R,A,S, such as -30,12.5,-80"
+        example = _with_commas(text.replace(";", " ").split()) or "-30,12.5,-80"
+        msg = f"--seed-ras '{text}': give three numbers in mm, R,A,S, such as {example}"
         raise LungSynthError(msg) from None
     return (right, anterior, superior)
+
+
+def meant_by_spaces(arguments: Sequence[str]) -> str:
+    """Return what to write instead of ``--seed-ras -62 18 -140``; empty where that is not there.
+
+    The shell makes three arguments of it, so that the parser complains of the second or third.
+
+    Args:
+        arguments: What follows the program's name.
+    """
+    for start, option in enumerate(arguments):
+        if option == "--seed-ras":
+            meant = _with_commas(arguments[start + 1 : start + 4])
+            if meant:
+                return f"--seed-ras takes its three numbers with commas: --seed-ras {meant}"
+    return ""
+
+
+def _with_commas(parts: Sequence[str]) -> str:
+    """Return three numbers as "R,A,S"; empty if they are not three numbers."""
+    try:
+        numbers = [float(part.strip(",")) for part in parts]
+    except ValueError:
+        return ""
+    return ",".join(f"{number:g}" for number in numbers) if len(numbers) == 3 else ""
 
 
 def _proposed_seeds(

@@ -238,6 +238,20 @@ def test_coordinates_are_read(text):
     assert parse_ras(text) == (1.5, -2.0, 30.0)
 
 
+@pytest.mark.parametrize("place", ["-62 18 -140", "62 18 140", "-62, 18, -140"])
+def test_coordinates_without_commas_are_told_how_to_be_written(insert, tmp_path, place):
+    outcome = insert("--output", tmp_path / "ct.nrrd", "--seed-ras", *place.split())
+
+    assert outcome.status == 2
+    meant = "62,18,140" if place == "62 18 140" else "-62,18,-140"
+    assert outcome.err.strip().endswith(f"with commas: --seed-ras {meant}")
+
+
+def test_a_coordinate_in_quotes_is_told_how_to_be_written():
+    with pytest.raises(LungSynthError, match="such as -62,18,-140$"):
+        parse_ras("-62 18 -140")
+
+
 @pytest.mark.parametrize("text", ["", "1,2", "1,2,3,4", "1;2;3", "a,b,c"])
 def test_other_than_three_coordinates_are_refused(text):
     with pytest.raises(LungSynthError, match="three numbers in mm"):
