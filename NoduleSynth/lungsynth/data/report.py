@@ -89,8 +89,8 @@ class DataReport:
             yield f"Note: {note}"
 
     def _usable_lines(self) -> Iterator[str]:
-        splits = ", ".join(f"{s}: {n} of {p} patients" for s, (n, p) in self.splits.items())
-        yield f"Patients: {self.patients} ({splits})"
+        splits = ", ".join(f"{s} {n} ({_patients(p)})" for s, (n, p) in self.splits.items())
+        yield f"Patients: {self.patients}; nodules: {splits}"
         for title, counts in (
             ("Attenuation", self.attenuations),
             ("Malignancy", self.malignancies),
@@ -121,6 +121,10 @@ class DataReport:
             "summary": list(self.lines()),
         }
         return values
+
+
+def _patients(count: int) -> str:
+    return f"{count} patient" if count == 1 else f"{count} patients"
 
 
 def report_on(

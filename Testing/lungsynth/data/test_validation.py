@@ -102,6 +102,11 @@ def test_the_report_is_text_and_json(broken):
     assert "Problem, 4 times (4 nodules left out): the image cannot be used" in text
     assert "Attenuation: 4 solid (100 %), 0 part-solid (0 %), 0 ground-glass (0 %)" in text
     assert "no part-solid and no ground-glass nodule" in text
+    counts = re.search(r"Patients: (\d+); nodules: (.+)", text)
+    assert counts[1] == "4"
+    by_split = {s: (int(n), int(p)) for s, n, p in re.findall(r"(\w+) (\d+) \((\d+) pa", counts[2])}
+    assert by_split == report.splits
+    assert "test 1 (1 patient)" in text
     assert "Masks grown from the annotated diameter: 4" in text
     for name in EXPECTED:
         assert name in text
