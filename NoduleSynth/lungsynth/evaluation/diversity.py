@@ -1,0 +1,414 @@
+"""How different nodules are that one context gives with different noise [yang2019, Fig. 3].
+
+At each site several nodules are made that differ in nothing but their noise, and each is compared
+with each; so are real nodules of like size and the same attenuation, of different patients. Where
+real nodules differ, so do their contexts, and therefore both are compared only within the ball
+that holds the nodule, its middle in its middle. The generated nodules of *different* sites are
+compared too, in the very pairs in which the real ones of these sites are: that ratio is free of
+what the context adds.
+
+Two distances: the root mean square of the difference in HU within the ball, and the Euclidean
+distance between the features that the Fréchet distance is computed on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lungsynth
+from lungsynth.core.contracts import CtSynthesizer
+from lungsynth.core.errors import LungSynthError
+from lungsynth.data.nodule_cubes import NoduleCubes
+from lungsynth.evaluation.feature_cache import feature_nets
+from lungsynth.evaluation.figures import Table, check_picture, figured
+from lungsynth.evaluation.frechet import FeatureConfig, FeatureNet
+from lungsynth.evaluation.generated import Generated, ask, generate
+from lungsynth.evaluation.nodule_net import CROP_VOXELS, crop
+from lungsynth.evaluation.pairs import chosen_nodules, draw_latent_seed, quantised
+from lungsynth.evaluation.realism import Progress, load_for_study, write_json
+from lungsynth.evaluation.splits import load_splits, nodule_folder
+from lungsynth.evaluation.statistics import Estimate, bootstrap_by_group
+
+SIZE_RATIO = 1.15
+"""(ours) Real nodules are compared whose diameters differ by no more than this factor."""
+MARGIN_MM = 1.0
+"""(ours) How far the ball reaches beyond the larger nodule's radius."""
+DISTANCES = ("rms_hu", "features")
+
+Floats = NDArray[np.float64]
+PairList = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class DiversityConfig:
+    """How the study is made.
+
+    Args:
+        noises: Nodules made at each site.
+        max_nodules: Sites, evenly spread over the split; None takes all.
+        pairs_per_site: Real nodules that each is compared with, at most.
+        features: Of the feature network; its first seed is used.
+        random_seed: Decides noise and pairs.
+        resamples: Of the bootstrap.
+        device: "auto", "cpu" or "cuda".
+        cache: Folder that keeps generated nodules and networks.
+    """
+
+    noises: int = 6
+    max_nodules: int | None = None
+    pairs_per_site: int = 6
+    features: FeatureConfig = field(default_factory=lambda: FeatureConfig(seeds=(0,)))
+    random_seed: int = 0
+    resamples: int = 2000
+    device: str = "auto"
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.noises < 2:
+            msg = f"diversity needs two nodules at a site at least; got noises = {self.noises}"
+            raise LungSynthError(msg)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Nodules ready to be compared.
+
+    Args:
+        crops: HU around the middle of each, (N, 32, 32, 32).
+        features: Features of each, (N, F).
+        diameter_mm: Of each, (N,).
+    """
+
+    crops: Floats
+    features: Floats
+    diameter_mm: Floats
+
+    def distances(self, pairs: Sequence[tuple[int, int]]) -> dict[str, Floats]:
+        """Return both distances of each pair, (P,)."""
+        rms = [
+            rms_in_ball(self.crops[a], self.crops[b], float(max(self.diameter_mm[[a, b]])))
+            for a, b in pairs
+        ]
+        apart = [float(np.linalg.norm(self.features[a] - self.features[b])) for a, b in pairs]
+        return {"rms_hu": np.array(rms), "features": np.array(apart)}
+
+
+def rms_in_ball(
+    first: NDArray[np.generic], second: NDArray[np.generic], diameter_mm: float
+) -> float:
+    """Return the root mean square difference of two crops in a ball around their middle.
+
+    Args:
+        first: HU, (32, 32, 32), 1 mm; the nodule's middle is at voxel 16.
+        second: Same shape.
+        diameter_mm: Of the larger nodule; the ball is ``MARGIN_MM`` larger all around.
+    """
+    away = np.square(np.indices(first.shape) - CROP_VOXELS // 2).sum(axis=0)
+    inside = away <= (diameter_mm / 2 + MARGIN_MM) ** 2
+    difference = first[inside].astype(np.float64) - second[inside].astype(np.float64)
+    return float(np.sqrt(np.square(difference).mean()))
+
+
+def draw_real_pairs(
+    cubes: NoduleCubes, chosen: NDArray[np.int64], per_site: int, rng: np.random.Generator
+) -> PairList:
+    """Draw pairs of like nodules of different patients, as positions in ``chosen``.
+
+    Args:
+        cubes: The split.
+        chosen: Which of its nodules take part.
+        per_site: How many others each nodule is compared with, at most.
+        rng: Draws them where there are more.
+    """
+    found: set[tuple[int, int]] = set()
+    for a, one in enumerate(chosen.tolist()):
+        like = [
+            b
+            for b, other in enumerate(chosen.tolist())
+            if cubes.table[other]["patient"] != cubes.table[one]["patient"]
+            and cubes.attenuation[other] is cubes.attenuation[one]
+            and _alike(float(cubes.diameter_mm[one]), float(cubes.diameter_mm[other]))
+        ]
+        if like:
+            picked = rng.choice(like, min(per_site, len(like)), replace=False)
+            found |= {(min(a, b), max(a, b)) for b in picked.tolist()}
+    return sorted(found)
+
+
+def _alike(one_mm: float, other_mm: float) -> bool:
+    return max(one_mm, other_mm) <= SIZE_RATIO * min(one_mm, other_mm)
+
+
+def noise_pairs(index: NDArray[np.int64]) -> PairList:
+    """Return all pairs of nodules that were made at the same site."""
+    pairs: PairList = []
+    for site in dict.fromkeys(index.tolist()):
+        pairs += combinations(np.flatnonzero(index == site).tolist(), 2)
+    return pairs
+
+
+def site_pairs(
+    index: NDArray[np.int64], chosen: NDArray[np.int64], real_pairs: PairList
+) -> PairList:
+    """Return the pairs of generated nodules of two sites, the first one made at each."""
+    first = {int(site): n for n, site in reversed(list(enumerate(index.tolist())))}
+    return [
+        (first[int(chosen[a])], first[int(chosen[b])])
+        for a, b in real_pairs
+        if int(chosen[a]) in first and int(chosen[b]) in first
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The real nodules that generated ones are compared with.
+
+    Args:
+        cubes: The split.
+        chosen: Which of its nodules take part, (N,).
+        patient: Whose each of them is, (N,).
+        pairs: Those that are alike, as positions in ``chosen``.
+        distances: Of these pairs.
+    """
+
+    cubes: NoduleCubes
+    chosen: NDArray[np.int64]
+    patient: NDArray[np.str_]
+    pairs: PairList
+    distances: Mapping[str, Floats]
+
+    @property
+    def owner(self) -> NDArray[np.str_]:
+        """The patient that each pair is counted for."""
+        return np.asarray(self.patient[[a for a, _ in self.pairs]])
+
+
+def reference(
+    cubes: NoduleCubes, split: str, net: FeatureNet, config: DiversityConfig
+) -> Reference:
+    """Choose real nodules and measure how different those are that are alike.
+
+    Raises:
+        LungSynthError: If no two are alike.
+    """
+    chosen = chosen_nodules(cubes, config.max_nodules)
+    rng = np.random.default_rng([config.random_seed, 3])
+    pairs = draw_real_pairs(cubes, chosen, config.pairs_per_site, rng)
+    if not pairs:
+        msg = f"no two of the {len(chosen)} real nodules of {split} are alike enough to compare"
+        raise LungSynthError(msg)
+    centre = np.array([cubes.centre(n) for n in chosen.tolist()])
+    real = _measured(quantised(cubes.hu[chosen]), centre, cubes.diameter_mm[chosen], net)
+    patient = np.array([cubes.table[n]["patient"] for n in chosen.tolist()])
+    return Reference(cubes, chosen, patient, pairs, real.distances(pairs))
+
+
+def study(
+    splits: Mapping[str, NoduleCubes],
+    split: str,
+    synthesizers: Sequence[CtSynthesizer],
+    config: DiversityConfig = DiversityConfig(),
+    on_progress: Progress | None = None,
+) -> tuple[dict[str, Any], dict[str, Generated]]:
+    """Measure how different nodules are that differ by their noise alone.
+
+    Returns:
+        The values as JSON has them, and what each synthesizer made, for pictures.
+
+    Raises:
+        LungSynthError: If a synthesizer can make no nodule, or no two real ones are alike.
+    """
+    tell = on_progress or (lambda _stage, _done, _total: None)
+    started = time.perf_counter()
+    nets = feature_nets(
+        splits["train"],
+        config.features,
+        device=config.device,
+        cache=config.cache,
+        on_epoch=partial(tell, "learning features of real nodules"),
+    )
+    net = nets[config.features.seeds[0]]
+    real = reference(splits[split], split, net, config)
+    values: dict[str, Any] = {
+        "version": lungsynth.__version__,
+        "study": "diversity",
+        "split": split,
+        "random_seed": config.random_seed,
+        "noises": config.noises,
+        "sites": len(real.chosen),
+        "real": {
+            "pairs": len(real.pairs),
+            **{
+                name: _mean(found, real.owner, config).to_json()
+                for name, found in real.distances.items()
+            },
+        },
+        "synthesizers": {},
+    }
+    made: dict[str, Generated] = {}
+    for synthesizer in synthesizers:
+        asked = [
+            ask(real.cubes, split, n, draw_latent_seed(split, n, config.random_seed + 1 + turn))
+            for n in real.chosen.tolist()
+            for turn in range(config.noises)
+        ]
+        made[synthesizer.name] = generate(
+            real.cubes,
+            asked,
+            synthesizer,
+            cache=config.cache,
+            on_progress=partial(tell, f"{synthesizer.name}: nodules of {split}"),
+        )
+        values["synthesizers"][synthesizer.name] = {
+            "weights_sha256": synthesizer.weights_sha256,
+            **compare_with_real(made[synthesizer.name], real, net, config),
+        }
+    values["seconds"] = time.perf_counter() - started
+    values["table"] = diversity_table(values).to_json()
+    return values, made
+
+
+def compare_with_real(
+    made: Generated, real: Reference, net: FeatureNet, config: DiversityConfig
+) -> dict[str, Any]:
+    """Return distances between generated nodules and what part of the real ones' they are."""
+    found = _measured(made.hu, made.centre, real.cubes.diameter_mm[made.index], net)
+    owner_of = dict(zip(real.chosen.tolist(), real.patient.tolist(), strict=True))
+    values: dict[str, Any] = {"nodules": len(made), "refused": list(made.refused)}
+    for name, pairs in (
+        ("same_context", noise_pairs(made.index)),
+        ("other_contexts", site_pairs(made.index, real.chosen, real.pairs)),
+    ):
+        owner = np.array([owner_of[int(made.index[a])] for a, _ in pairs])
+        distances = found.distances(pairs)
+        values[name] = {
+            "pairs": len(pairs),
+            **{
+                distance: {
+                    **_mean(distances[distance], owner, config).to_json(),
+                    "of_real": _ratio(
+                        (distances[distance], owner),
+                        (real.distances[distance], real.owner),
+                        config,
+                    ).to_json(),
+                }
+                for distance in DISTANCES
+            },
+        }
+    return values
+
+
+def _measured(
+    hu: NDArray[np.int16], centre: Floats, diameter_mm: Floats, net: FeatureNet
+) -> Measured:
+    crops = crop(hu, centre).astype(np.float64)
+    return Measured(crops, net.features(hu, centre), diameter_mm)
+
+
+def _mean(values: Floats, owner: NDArray[np.str_], config: DiversityConfig) -> Estimate:
+    if not len(values):
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    rng = np.random.default_rng(config.random_seed)
+    return bootstrap_by_group(
+        lambda rows: float(values[rows].mean()), owner, rng, resamples=config.resamples
+    )
+
+
+def _ratio(
+    generated: tuple[Floats, NDArray[np.str_]],
+    real: tuple[Floats, NDArray[np.str_]],
+    config: DiversityConfig,
+) -> Estimate:
+    """Return the ratio of two means; patients are drawn with what they have of either."""
+    values = np.concatenate([generated[0], real[0]])
+    owner = np.concatenate([generated[1], real[1]])
+    is_real = np.arange(len(values)) >= len(generated[0])
+
+    def ratio(rows: NDArray[np.int64]) -> float:
+        of_real, of_generated = rows[is_real[rows]], rows[~is_real[rows]]
+        if not len(of_real) or not len(of_generated):
+            return float("nan")
+        return float(values[of_generated].mean() / values[of_real].mean())
+
+    rng = np.random.default_rng(config.random_seed)
+    return bootstrap_by_group(ratio, owner, rng, resamples=config.resamples)
+
+
+def diversity_table(values: Mapping[str, Any]) -> Table:
+    """Return the study's table; [yang2019] shows pictures and no figures."""
+
+    def cell(found: Mapping[str, Any], digits: int = 3) -> str:
+        return figured(Estimate(found["value"], *found["interval_95"]), digits)
+
+    real = values["real"]
+    rows = [["real, alike", cell(real["rms_hu"], 0), "1", cell(real["features"], 2), "1"]]
+    for name, found in values["synthesizers"].items():
+        for place in ("same_context", "other_contexts"):
+            rms, features = (found[place][distance] for distance in DISTANCES)
+            rows.append(
+                [
+                    f"{name}, {place.replace('_', ' ')}",
+                    cell(rms, 0),
+                    cell(rms["of_real"]),
+                    cell(features, 2),
+                    cell(features["of_real"]),
+                ]
+            )
+    return Table(
+        f"Distance between nodules, {values['noises']} at each of {values['sites']} sites of "
+        f"{values['split']} (the paper's Fig. 3 has no figures)",
+        ("nodules", "RMS, HU", "of real", "features", "of real"),
+        rows,
+    )
+
+
+def run_diversity(
+    data: Path,
+    split: str,
+    synthesizers: Sequence[str],
+    weights: Path | None = None,
+    json_path: Path | None = None,
+    *,
+    report_path: Path | None = None,
+    on_progress: Progress | None = None,
+    config: DiversityConfig = DiversityConfig(),
+) -> dict[str, Any]:
+    """Run the study from files to files; what the command line calls.
+
+    Args:
+        data: Folder with the nodule cubes, or whose ``ct_nodules`` is it.
+        split: Whose sites are in-painted.
+        synthesizers: Names; copy-paste takes the training nodules as its bank.
+        weights: Weights in place of those that ship.
+        json_path: Where the numbers go.
+        report_path: Where the picture goes, .png.
+        on_progress: Told what is being done.
+        config: How.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        LungSynthError: If the data, a name or the weights are no good, or an output can't be
+            written.
+    """
+    from lungsynth.evaluation.diversity_figure import draw_diversity
+
+    check_picture(report_path)
+    folder = nodule_folder(data)
+    loaded = [load_for_study(name, weights, config.device, folder) for name in synthesizers]
+    splits = load_splits(folder, split)
+    values, made = study(splits, split, loaded, config, on_progress)
+    write_json(values, json_path)
+    if report_path is not None:
+        draw_diversity(values, made, splits[split], report_path)
+    return values
