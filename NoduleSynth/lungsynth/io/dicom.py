@@ -38,7 +38,7 @@ _GEOMETRY_TAGS = (
     "SOPClassUID", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence",
 )  # fmt: skip
 _DROPPED_UID = "1.2.840.10008.1.3.10"  # a DICOMDIR lists images and is none
-_DAMAGE = (
+DAMAGE = (
     *(InvalidDicomError, EOFError, struct.error, NotImplementedError),
     *(ValueError, TypeError, AttributeError, LookupError),
 )
@@ -73,6 +73,31 @@ class _Slice:
 def is_dicom(path: Path) -> bool:
     """Return whether a file is DICOM, with the 128-byte preamble or without."""
     return path.is_file() and _header(path) is not None
+
+
+def modality_of(path: Path) -> str:
+    """Return the modality of a DICOM file or of the first image in a folder; may be empty."""
+    path = Path(path)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    for file in files:
+        header = _header(file) if file.is_file() else None
+        if header is not None and "Rows" in header:
+            return str(header.get("Modality") or "")
+    return ""
+
+
+def only_file(folder: Path) -> Path:
+    """Return the one DICOM image in a folder.
+
+    Raises:
+        LungSynthError: If there is none, or more than one.
+    """
+    headers = _headers(path for path in folder.iterdir() if path.is_file())
+    if len(headers) != 1:
+        names = ", ".join(path.name for path, _ in headers[:_LISTED]) or "none"
+        msg = f"{folder}: {len(headers)} DICOM images ({names}); name the file of one radiograph"
+        raise LungSynthError(msg)
+    return headers[0][0]
 
 
 def read_folder(folder: Path) -> Volume:
@@ -136,7 +161,7 @@ def _header(path: Path) -> Dataset | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a value out of standard is no reason to stop
             return pydicom.dcmread(path, stop_before_pixels=True, force=bare, specific_tags=tags)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         msg = f"{path}: damaged DICOM: {error}"
         raise LungSynthError(msg) from error
 

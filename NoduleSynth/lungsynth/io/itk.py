@@ -76,14 +76,14 @@ def array_of(image: sitk.Image) -> NDArray[np.generic]:
 def ijk_to_ras_of(geometry: Any) -> NDArray[np.float64]:  # noqa: ANN401 - an Image or a reader
     """Return the 4 x 4 matrix of a SimpleITK image, or of a reader that has read the header.
 
-    Of a 4-D image the first three axes are taken.
+    Of a 4-D image the first three axes are taken; a 2-D one lies in the plane S = 0.
     """
     spacing, origin = geometry.GetSpacing(), geometry.GetOrigin()
-    size = len(spacing)
+    size, used = len(spacing), min(3, len(spacing))
     matrix = np.eye(4)
-    direction = np.reshape(geometry.GetDirection(), (size, size))[:3, :3]
-    matrix[:3, :3] = direction * np.asarray(spacing[:3])
-    matrix[:3, 3] = origin[:3]
+    direction = np.reshape(geometry.GetDirection(), (size, size))[:used, :used]
+    matrix[:used, :used] = direction * np.asarray(spacing[:used])
+    matrix[:used, 3] = origin[:used]
     return np.asarray(LPS_TO_RAS @ matrix)
 
 

@@ -78,26 +78,53 @@ def _read(path: Path) -> Volume:
     raise LungSynthError(msg)
 
 
-def _read_nifti(path: Path) -> Volume:
+def read_slice(path: Path) -> Volume:
+    """Read a NIfTI, NRRD or MetaImage file of one slice as a volume (1, rows, columns).
+
+    Raises:
+        LungSynthError: If there is no such file, or it is not a 2-D image of real numbers.
+    """
+    path = Path(path)
+    read = _read_nifti if volume_suffix(path).startswith(".nii") else _read_itk
+    try:
+        return read(path, flat=True)
+    except OSError as error:
+        msg = f"cannot read {path}: {error.strerror or error}"
+        raise LungSynthError(msg) from error
+
+
+def shape_of(path: Path) -> tuple[int, ...]:
+    """Return the shape (i, j, k, ...) that a NIfTI, NRRD or MetaImage header states.
+
+    Raises:
+        LungSynthError: If it cannot be read.
+    """
+    if volume_suffix(path).startswith(".nii"):
+        return nifti.read_header(path).shape
+    return tuple(_header_reader(path).GetSize())
+
+
+def _read_nifti(path: Path, *, flat: bool = False) -> Volume:
     header = nifti.read_header(path)
-    _check_shape(path, header.shape)
+    _check_shape(path, header.shape, flat=flat)
     _check_spacing(path, header.pixdim)
     matrix = ijk_to_ras_of(_header_reader(path))
     # ITK chooses between the header's two geometries; where that is the sform, take its own
     # digits, not those that ITK rounded.
     if header.sform is not None and np.allclose(header.sform, matrix, rtol=1e-4, atol=1e-3):
         matrix = header.sform
-    return Volume(nifti.read_voxels(path, header), matrix, header.fields)
+    voxels = nifti.read_voxels(path, header)
+    return Volume(voxels.reshape((-1, *voxels.shape[-2:])), matrix, header.fields)
 
 
-def _read_itk(path: Path) -> Volume:
+def _read_itk(path: Path, *, flat: bool = False) -> Volume:
     _check_spacing(path, _text_spacing(path))
     reader = _header_reader(path)
     count = reader.GetNumberOfComponents()
     if count != 1:
-        msg = f"{path}: {count} values a voxel (RGB or vector); a CT has one"
+        msg = f"{path}: {count} values a voxel (RGB or vector); one is needed"
         raise LungSynthError(msg)
-    _check_shape(path, reader.GetSize())
+    _check_shape(path, reader.GetSize(), flat=flat)
     matrix = ijk_to_ras_of(reader)
     header = {
         key: value
@@ -112,7 +139,8 @@ def _read_itk(path: Path) -> Volume:
     except RuntimeError as error:
         msg = f"{path}: truncated or damaged: {reason(error)}"
         raise LungSynthError(msg) from error
-    return Volume(_real_scalars(path, array_of(image)), matrix, header)
+    voxels = _real_scalars(path, array_of(image))
+    return Volume(voxels.reshape((-1, *voxels.shape[-2:])), matrix, header)
 
 
 def _header_reader(path: Path) -> Any:  # noqa: ANN401 - SimpleITK has no types
@@ -140,13 +168,18 @@ def _text(reader: Any, key: str) -> str:  # noqa: ANN401 - as above
 
 def _real_scalars(path: Path, voxels: NDArray[np.generic]) -> NDArray[np.generic]:
     if voxels.dtype.kind not in "iuf":
-        msg = f"{path}: voxels are of type {voxels.dtype}; a CT has real numbers"
+        msg = f"{path}: voxels are of type {voxels.dtype}; real numbers are needed"
         raise LungSynthError(msg)
     return voxels
 
 
-def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
+def _check_shape(path: Path, shape: tuple[int, ...], *, flat: bool) -> None:
     size = " x ".join(map(str, shape))
+    if flat:
+        if len(shape) < 2 or min(shape[:2]) < 2 or any(count != 1 for count in shape[2:]):
+            msg = f"{path}: {size} voxels; a radiograph has one slice, columns x rows x 1"
+            raise LungSynthError(msg)
+        return
     if len(shape) < 3 or min(shape[:3]) < 2:
         msg = f"{path}: a 2-D image ({size}); a CT volume is needed"
         raise LungSynthError(msg)

@@ -20,7 +20,7 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.core.radiograph import CxrNoduleSpec
 from lungsynth.imaging.ellipse import ellipse_diameter
 
-CONTRAST = (0.05, 0.16)
+CONTRAST = (0.04, 0.13)
 """Between which the mean contrast inside the mask is drawn, over the robust range."""
 EDGE_PIXELS = 1.2
 """Standard deviation of the blur of the outline, on the patch's grid (about 0.5 mm)."""
@@ -43,7 +43,7 @@ def draw_cxr_shape(spec: CxrNoduleSpec) -> CxrShape:
     """Make every random choice about a nodule from its latent seed."""
     rng = np.random.default_rng(spec.latent_seed)
     order = np.arange(2, 2 + _HARMONICS)
-    amplitude = rng.normal(0, 0.09, _HARMONICS) / np.sqrt(order - 1)
+    amplitude = rng.normal(0, 0.06, _HARMONICS) / np.sqrt(order - 1)
     noise = rng.standard_normal((PATCH_PIXELS, PATCH_PIXELS)).astype(np.float32)
     texture = ndimage.gaussian_filter(noise, 4.0)
     return CxrShape(

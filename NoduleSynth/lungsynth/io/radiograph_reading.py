@@ -1,0 +1,198 @@
+"""Reading a chest radiograph, whatever the file, and telling one from a CT."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from lungsynth.core.errors import LungSynthError
+from lungsynth.core.radiograph import Photometric, Radiograph, image_plane_matrix
+from lungsynth.io import dicom
+from lungsynth.io.itk import array_of, quiet_stderr, reason
+from lungsynth.io.radiograph_dicom import RADIOGRAPH_MODALITIES, read_dicom_radiograph
+from lungsynth.io.reading import VOLUME_SUFFIXES, read_slice, shape_of, volume_suffix
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+LEAST_SIDE = 128
+LARGEST_SIDE_MM = 700.0
+"""A detector is at most 430 mm wide; a larger image has no spacing but a stand-in for it."""
+_BACKGROUND_SHARE, _MIDDLE_SHARE = 0.8, 0.08
+"""(ours) A page of text is mostly one value, and little of the rest is grey."""
+_HU_OF_AIR = -700.0
+
+
+class Kind(StrEnum):
+    """What an input is taken for."""
+
+    CT = "CT"
+    RADIOGRAPH = "radiograph"
+
+
+def kind_of(path: Path) -> Kind:
+    """Tell from name and header whether an input is a CT or a radiograph.
+
+    What cannot be told counts as CT, whose reader says what is wrong with it.
+    """
+    path = Path(path)
+    suffix = volume_suffix(path)
+    if suffix in PICTURE_SUFFIXES:
+        return Kind.RADIOGRAPH
+    if not path.exists():
+        return Kind.CT
+    if suffix in VOLUME_SUFFIXES:
+        try:
+            shape = shape_of(path)
+        except (LungSynthError, OSError):
+            return Kind.CT
+        flat = len(shape) >= 2 and all(count == 1 for count in shape[2:])
+        return Kind.RADIOGRAPH if flat else Kind.CT
+    modality = dicom.modality_of(path)
+    return Kind.RADIOGRAPH if modality in RADIOGRAPH_MODALITIES else Kind.CT
+
+
+def read_radiograph(path: Path) -> Radiograph:
+    """Read a frontal chest radiograph.
+
+    Args:
+        path: DICOM file (CR, DX), folder with one such file, .png, .jpg, or .nii, .nii.gz, .nrrd,
+            .mha or .mhd with one slice.
+
+    Returns:
+        Pixels as stored; the pixel spacing if the file knows it (pictures do not).
+
+    Raises:
+        LungSynthError: If there is no such file, or it is no radiograph.
+    """
+    path = Path(path)
+    if not path.exists():
+        msg = f"there is no file or folder {path}"
+        raise LungSynthError(msg)
+    try:
+        image = _read(path)
+    except OSError as error:
+        msg = f"cannot read {path}: {error.strerror or error}"
+        raise LungSynthError(msg) from error
+    _check(path, image)
+    return image
+
+
+def _read(path: Path) -> Radiograph:
+    suffix = volume_suffix(path)
+    if path.is_dir():
+        return read_dicom_radiograph(dicom.only_file(path))
+    if suffix in PICTURE_SUFFIXES:
+        return Radiograph(grey_of(path, read_picture(path)), image_plane_matrix())
+    if suffix in VOLUME_SUFFIXES:
+        return _from_slice(path)
+    if dicom.is_dicom(path):
+        return read_dicom_radiograph(path)
+    allowed = ", ".join((*PICTURE_SUFFIXES, *VOLUME_SUFFIXES))
+    msg = f"{path}: not an image of a kind that is read here; allowed are DICOM, {allowed}"
+    raise LungSynthError(msg)
+
+
+def read_picture(path: Path) -> NDArray[np.generic]:
+    """Return the pixels of a PNG or JPEG, (rows, columns) or (rows, columns, channels).
+
+    Raises:
+        LungSynthError: If it is damaged.
+    """
+    try:
+        with quiet_stderr():
+            return array_of(sitk.ReadImage(str(path)))
+    except RuntimeError as error:
+        why = reason(error)
+        if "Unable to determine ImageIO" in why:
+            why = f"it is no {path.suffix} file, whatever its name says"
+        elif "Unknown PixelType" in why:
+            why = "it has grey and opacity; save it as plain grey"
+        msg = f"{path}: not a readable picture: {why}"
+        raise LungSynthError(msg) from error
+
+
+def grey_of(path: Path, pixels: NDArray[Any]) -> NDArray[np.generic]:
+    """Return the grey values of a picture whose colours are all grey.
+
+    Raises:
+        LungSynthError: If it is in colour.
+    """
+    if pixels.ndim == 2:
+        return pixels
+    colours = pixels[..., :3]  # a fourth channel is opacity
+    if any((colours[..., 0] != colours[..., n]).any() for n in (1, 2)):
+        msg = f"{path}: a colour picture; a radiograph is grey (one value a pixel)"
+        raise LungSynthError(msg)
+    return np.ascontiguousarray(colours[..., 0])
+
+
+def _from_slice(path: Path) -> Radiograph:
+    volume = read_slice(path)
+    column_mm, row_mm = (float(x) for x in volume.spacing_mm[:2])
+    rows, columns = volume.voxels.shape[1:]
+    known = max(rows * row_mm, columns * column_mm) <= LARGEST_SIDE_MM
+    photometric = volume.header.get("DICOM_PhotometricInterpretation", "")
+    return Radiograph(
+        volume.voxels[0],
+        volume.ijk_to_ras,
+        (row_mm, column_mm) if known else None,
+        Photometric.MONOCHROME1
+        if photometric == Photometric.MONOCHROME1
+        else Photometric.MONOCHROME2,
+        volume.header,
+    )
+
+
+def _check(path: Path, image: Radiograph) -> None:
+    rows, columns = image.pixels.shape
+    if min(rows, columns) < LEAST_SIDE:
+        msg = f"{path}: {columns} x {rows} pixels; a radiograph needs {LEAST_SIDE} on each side"
+        raise LungSynthError(msg)
+    if image.pixels.dtype.kind == "f" and not np.isfinite(image.pixels).all():
+        msg = f"{path}: has NaN or infinite pixels; they must be finite"
+        raise LungSynthError(msg)
+    sample: NDArray[Any] = image.pixels[:: max(1, rows // 256), :: max(1, columns // 256)]
+    low, high = float(sample.min()), float(sample.max())
+    if high <= low:
+        msg = f"{path}: a blank image (every pixel is {low:g}); a radiograph is needed"
+        raise LungSynthError(msg)
+    if low < _HU_OF_AIR:
+        msg = (
+            f"{path}: values run from {low:g} to {high:g}, as in one slice of a CT in HU; "
+            "a radiograph is needed, or the whole CT"
+        )
+        raise LungSynthError(msg)
+    _check_not_text(path, (sample - low) / (high - low))
+
+
+def _check_not_text(path: Path, unit: NDArray[np.floating[Any]]) -> None:
+    """Refuse a page of burnt-in text: one background, and hardly any grey between it and ink."""
+    histogram = np.histogram(unit, bins=64, range=(0, 1))[0] / unit.size
+    middle = float(histogram[8:-8].sum())
+    if histogram.max() > _BACKGROUND_SHARE and middle < _MIDDLE_SHARE:
+        msg = (
+            f"{path}: burnt-in text or drawing on a plain background, no radiograph "
+            f"({100 * histogram.max():.0f} % of it has one value)"
+        )
+        raise LungSynthError(msg)
+
+
+def lateral_view(image: Radiograph) -> str:
+    """Return what in the header says that a radiograph is lateral; empty if nothing does."""
+    view = image.header.get("DICOM_ViewPosition", "").upper()
+    if view in ("LL", "RL", "LATERAL", "LAT", "LLD", "RLD"):
+        return f"ViewPosition {view}"
+    orientation = image.header.get("DICOM_PatientOrientation", "").upper()
+    first = orientation.strip("[]'\" ").split(",")[0].split("\\")[0].strip("'\" ")
+    if first in ("A", "P"):
+        return f"PatientOrientation {orientation}"
+    for tag in ("SeriesDescription", "StudyDescription"):
+        words = image.header.get(f"DICOM_{tag}", "").lower().replace("_", " ").split()
+        both = {"pa", "ap", "frontal"} & set(words)
+        if {"lat", "lateral"} & set(words) and not both:
+            return f"{tag} '{image.header[f'DICOM_{tag}']}'"
+    return ""
