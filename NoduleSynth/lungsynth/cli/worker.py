@@ -202,13 +202,14 @@ class Worker:
         return {"seeds": [protocol.seed_values(seed) for seed in seeds]}
 
     def _check(self, request: Request) -> Result:
-        from lungsynth.imaging.placement import check_seeds
+        from lungsynth.imaging.placement import check_seeds, place_note
 
         volume = self._opened()
         earlier = request.taken("earlier")
         boxes = _Boxes(self._box_mm())
         good: list[Seed] = []
         problems: list[Result] = []
+        warnings: list[Result] = []
         for index, value in enumerate(request.listed("seeds")):
             try:
                 seed = protocol.parse_seed(value)
@@ -217,7 +218,10 @@ class Worker:
                 good.append(seed)
             except LungSynthError as error:
                 problems.append({"index": index, "message": str(error)})
-        return {"problems": problems}
+            else:
+                note = place_note(volume, seed)
+                warnings += [{"index": index, "message": note}] if note else []
+        return {"problems": problems, "warnings": warnings}
 
     def _opened(self) -> Volume:
         if self._volume is None:

@@ -27,7 +27,7 @@ from lungsynth.core.insertion import (
 )
 from lungsynth.core.nodule import ATTENUATION_HU_RANGE, Seed
 from lungsynth.core.volume import Volume
-from lungsynth.imaging.placement import check_seeds
+from lungsynth.imaging.placement import SOFT_TISSUE_HU, check_seeds
 from lungsynth.imaging.voi import Voi, box_taper, locate_voi
 
 TAPER_VOXELS = 4
@@ -40,8 +40,6 @@ WALL_HU = -300.0
 """(ours) Denser tissue that reaches into a box from outside is wall, and kept from closer by."""
 WALL_FADE_MM = (1.0, 3.5)
 """(ours) As RIM_FADE_MM, for walls."""
-SOFT_TISSUE_HU = -200.0
-"""(ours) A nodule in place of denser tissue than this is said to be in soft tissue."""
 BATCH = 4
 """How many nodules go through the network at once."""
 

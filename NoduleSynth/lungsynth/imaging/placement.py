@@ -19,6 +19,12 @@ AIR_HU = -965.0
 """Smoothed intensities below this are air; lung tissue lies above, emphysema apart."""
 EDGE_MM = 2.0
 """How far a nodule's surface must stay from the volume's edge."""
+SOFT_TISSUE_HU = -200.0
+"""(ours) A nodule in place of denser tissue than this is said to be in soft tissue."""
+_ALONG = ("from head to foot", "from front to back", "from side to side")
+_SAMPLES = np.stack(np.meshgrid(*[np.linspace(-0.9, 0.9, 9)] * 3), axis=-1).reshape(-1, 3)
+_BALL = _SAMPLES[np.linalg.norm(_SAMPLES, axis=1) <= 1]
+"""Points within a ball of radius 1 where the tissue is looked at."""
 
 
 def check_seeds(
@@ -39,16 +45,13 @@ def check_seeds(
         raise LungSynthError(msg)
     shape_ijk = np.array(volume.voxels.shape[::-1])
     taken = [
-        (volume.ras_to_ijk(done.seed.position_ras_mm), _half_box(volume, done), str(done.seed))
+        (volume.ras_to_ijk(done.seed.position_ras_mm), _half_box(volume, done), done.seed)
         for done in earlier
     ]
     for seed in seeds:
         ijk = volume.ras_to_ijk(seed.position_ras_mm)
         if (ijk < -0.5).any() or (ijk > shape_ijk - 0.5).any():
-            msg = (
-                f"{seed} lies outside the volume: voxel (i, j, k) = {_rounded(ijk)} of {shape_ijk}"
-            )
-            raise LungSynthError(msg)
+            raise LungSynthError(_outside(volume, seed, ijk))
         room_mm = float((np.minimum(ijk + 0.5, shape_ijk - 0.5 - ijk) * volume.spacing_mm).min())
         needed_mm = seed.spec.diameter_mm / 2 + EDGE_MM
         if room_mm < needed_mm:
@@ -71,13 +74,62 @@ def check_seeds(
         for other_ijk, other_half_mm, other in taken:
             apart_mm = np.abs(ijk - other_ijk) * volume.spacing_mm
             if (apart_mm < half_mm + other_half_mm).all():
-                needed = float((half_mm + other_half_mm).max())
-                msg = (
-                    f"{seed} overlaps an earlier nodule ({other}): their boxes need {needed:.1f} "
-                    f"mm between centres along one axis and have {apart_mm.max():.1f} mm"
-                )
-                raise LungSynthError(msg)
-        taken.append((ijk, half_mm, str(seed)))
+                reach_mm = half_mm + other_half_mm
+                raise LungSynthError(_overlap(volume, (seed, other), apart_mm, reach_mm))
+        taken.append((ijk, half_mm, seed))
+
+
+def place_note(volume: Volume, seed: Seed) -> str:
+    """Return a warning where a seed that can work is most likely not where it is meant to be.
+
+    Returns:
+        One line if most of the asked ball is soft tissue or bone; empty if all is well.
+    """
+    points = seed.position_ras_mm + seed.spec.diameter_mm / 2 * _BALL
+    ijk = np.rint(volume.ras_to_ijk(points)).astype(int)
+    i, j, k = np.clip(ijk, 0, np.array(volume.voxels.shape[::-1]) - 1).T
+    found_hu = float(np.median(volume.voxels[k, j, i]))
+    if found_hu <= SOFT_TISSUE_HU:
+        return ""
+    return f"{seed} lies in soft tissue ({found_hu:.0f} HU), not in the lung"
+
+
+def _outside(volume: Volume, seed: Seed, ijk: NDArray[np.float64]) -> str:
+    """Say how far a seed is from the volume, and where that is."""
+    top = np.array(volume.voxels.shape[::-1]) - 0.5
+    beyond_mm = np.clip(np.maximum(-0.5 - ijk, ijk - top), 0, None) * volume.spacing_mm
+    corners = np.stack(np.meshgrid(*zip((-0.5,) * 3, top, strict=True)), axis=-1).reshape(-1, 3)
+    ras = volume.ijk_to_ras_mm(corners)
+    spans = zip("RAS", ras.min(axis=0), ras.max(axis=0), strict=True)
+    span = ", ".join(f"{axis} {round(low)} to {round(high)}" for axis, low, high in spans)
+    far = float(np.linalg.norm(beyond_mm))
+    return f"{seed} lies outside the volume, {far:.1f} mm beyond its edge; it spans {span} mm"
+
+
+def _overlap(
+    volume: Volume,
+    seeds: tuple[Seed, Seed],
+    apart_mm: NDArray[np.float64],
+    needed_mm: NDArray[np.float64],
+) -> str:
+    """Say how far a seed is from an earlier one along the axis where least is missing.
+
+    Args:
+        volume: Names the axes.
+        seeds: The seed, and the one it is too near to.
+        apart_mm: Distance of their centres along (i, j, k).
+        needed_mm: Distance that would do along any one of these.
+    """
+    seed, other = seeds
+    axis = int(np.argmin(needed_mm - apart_mm))
+    along = _ALONG[anatomical_axes(volume)[0].index(2 - axis)]
+    missing = needed_mm[axis] - apart_mm[axis]
+    name = f"seed {other.name}" if other.name else str(other)
+    return (
+        f"{seed} overlaps an earlier nodule ({name}): it is {apart_mm[axis]:.1f} mm from it "
+        f"{along}, where nodules of {seed.spec.diameter_mm:g} and {other.spec.diameter_mm:g} mm "
+        f"need {needed_mm[axis]:.1f} mm along one axis; move it {missing:.1f} mm further"
+    )
 
 
 def in_outside_air(volume: Volume, ijk: NDArray[np.float64]) -> bool:
@@ -111,7 +163,3 @@ def in_outside_air(volume: Volume, ijk: NDArray[np.float64]) -> bool:
 def _half_box(volume: Volume, done: Occupied) -> NDArray[np.float64]:
     extent_kji = np.array(done.box[1]) - np.array(done.box[0])
     return np.asarray(extent_kji[::-1] * volume.spacing_mm / 2)
-
-
-def _rounded(ijk: NDArray[np.float64]) -> str:
-    return "(" + ", ".join(f"{x:.1f}" for x in ijk) + ")"

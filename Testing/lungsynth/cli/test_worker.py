@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from lungsynth.cli import worker as worker_module
 from lungsynth.cli.changes import read_changes
@@ -327,6 +328,25 @@ def test_check_names_each_bad_seed_and_accepts_the_others(ready):
     assert "seed far" in problems[0]["message"]
     assert "outside the volume" in problems[0]["message"]
     assert "overlaps an earlier nodule (seed N-1" in problems[1]["message"]
+
+
+def test_check_warns_of_a_seed_in_soft_tissue(ready, oblique):
+    """It can work, so it is no problem; it is told before anything is inserted."""
+    i, j, k = _soft_place(oblique)
+    wall = Seed(tuple(oblique.ijk_to_ras_mm((i, j, k))), NoduleSpec(6.0), "wall")
+    found = ready("check", seeds=values_of([SEEDS[0], wall]))
+
+    assert found["problems"] == []
+    assert [warning["index"] for warning in found["warnings"]] == [1]
+    assert "seed wall" in found["warnings"][0]["message"]
+    assert "in soft tissue" in found["warnings"][0]["message"]
+
+
+def _soft_place(volume):
+    """Return (i, j, k) of a voxel with soft tissue all around it, and lung nowhere near."""
+    soft = ndimage.uniform_filter((volume.voxels > -100).astype(np.float32), 7) > 0.999
+    soft[:8] = soft[-8:] = soft[:, :8] = soft[:, -8:] = soft[..., :8] = soft[..., -8:] = False
+    return np.argwhere(soft)[0][::-1]
 
 
 def test_proposed_seeds_can_be_repeated_and_keep_clear_of_earlier_nodules(ready, oblique):

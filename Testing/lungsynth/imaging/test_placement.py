@@ -7,7 +7,7 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import NoduleSpec, Seed
 from lungsynth.core.volume import Volume
 from lungsynth.imaging.insertion import insert
-from lungsynth.imaging.placement import check_seeds
+from lungsynth.imaging.placement import check_seeds, place_note
 
 AXIAL = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -48,8 +48,8 @@ def test_both_ways_to_store_the_body_are_the_same_body(permuted):
 @pytest.mark.parametrize(
     ("seed", "message"),
     [
-        (at(-3, 50, 30), "seed apex at RAS .* lies outside the volume"),
-        (at(50, 50, 61), "seed apex at RAS .* lies outside the volume"),
+        (at(-3, 50, 30), "seed apex at RAS .* lies outside the volume, 2.5 mm beyond its edge"),
+        (at(50, 50, 61), r"seed apex at RAS .* outside the volume, 1.5 mm .* S 0 to 60 mm"),
         (at(2, 50, 30), r"seed apex .* too near the volume's edge: 2.5 mm .* needs 5.0 mm"),
         (at(50, 50, 56), r"seed apex .* too near the volume's edge: 3.5 mm"),
         (at(8, 8, 30), "seed apex .* air outside the body"),
@@ -85,10 +85,60 @@ def test_thick_slices_count_in_millimetres(make_balls):
 
 def test_a_seed_in_the_box_of_an_earlier_one_is_refused(make_balls):
     first, second = at(35, 54, 30, name="A"), at(46, 54, 30, name="B")
-    with pytest.raises(LungSynthError, match=r"seed B .* overlaps .*seed A .* 12.6 .* have 11.0"):
+    with pytest.raises(
+        LungSynthError,
+        match=r"seed B .* overlaps .*\(seed A\): it is 11.0 mm .* side to side, where "
+        r"nodules of 6 and 6 mm need 12.6 mm along one axis; move it 1.6 mm further$",
+    ):
         check_seeds(body(), [first, second], make_balls())
 
     check_seeds(body(), [first, at(48, 54, 30, name="B")], make_balls())  # 13 mm
+
+
+@pytest.mark.parametrize("permuted", [False, True])
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ((42, 57, 36), "it is 6.0 mm from it from head to foot, .* move it 6.6 mm"),
+        ((42, 62, 33), "it is 8.0 mm from it from front to back, .* move it 4.6 mm"),
+    ],
+)
+def test_an_overlap_names_the_direction_in_which_least_is_missing(
+    make_balls, place, said, permuted
+):
+    """In the patient's words, whichever array axis it is."""
+    with pytest.raises(LungSynthError, match=said):
+        check_seeds(body(permuted), [at(40, 54, 30, name="A"), at(*place, name="B")], make_balls())
+
+
+def test_a_seed_of_no_name_is_called_by_its_place(make_balls):
+    with pytest.raises(LungSynthError, match=r"nodule \(seed at RAS \(-40.0, -54.0, 30.0\)\)"):
+        check_seeds(body(), [at(40, 54, 30, name=""), at(42, 54, 30, name="B")], make_balls())
+
+
+def test_a_seed_beyond_a_corner_is_as_far_as_the_corner_is():
+    volume = Volume(np.zeros((10, 20, 30), np.int16), np.diag([2.0, 3.0, 4.0, 1.0]))
+    seed = Seed((59 + 3.0, 58.5 + 4.0, 9.0), NoduleSpec(4.0))  # 3 mm and 4 mm from the faces
+    with pytest.raises(LungSynthError, match=r"5.0 mm .* spans R -1 to 59, A -2 to 58, S -2 to 38"):
+        check_seeds(volume, [seed], None)
+
+
+@pytest.mark.parametrize("permuted", [False, True])
+@pytest.mark.parametrize(
+    ("seed", "note"),
+    [
+        (at(40, 54, 30), ""),  # lung
+        (at(54, 94, 30), "seed apex at RAS (-54.0, -94.0, 30.0) lies in soft tissue (40 HU), "),
+        (at(54, 87, 30, 20.0), ""),  # on the pleura, the better half in the lung
+        (at(54, 92, 30, 10.0), "seed apex at RAS (-54.0, -92.0, 30.0) lies in soft tissue"),
+        (at(70, 54, 30), ""),  # an airway
+    ],
+)
+def test_a_seed_in_the_chest_wall_is_noted(seed, note, permuted):
+    said = place_note(body(permuted), seed)
+
+    assert said.startswith(note)
+    assert bool(said) == bool(note)
 
 
 def test_boxes_may_pass_each_other_along_any_one_axis(make_balls):
