@@ -74,7 +74,8 @@ class AnoGAN:
             done = self._told(first, len(images), len(images[rows]))
             found.append(self.search_batch(images[rows], weight[rows], on_step=done))
         latents = np.concatenate([one.latents.cpu().numpy() for one in found])
-        return latents, np.concatenate([one.images[:, 0].cpu().numpy() for one in found])
+        normals = [one.images[:, 0].clamp(-1, 1).cpu().numpy() for one in found]
+        return latents, np.concatenate(normals)
 
     def search_batch(
         self,

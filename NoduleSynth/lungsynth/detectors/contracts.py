@@ -26,7 +26,10 @@ class ImageGenerator(Protocol):
         ...
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """Return images (B, 1, S, S) in [-1, 1] of latents (B, L), differentiable."""
+        """Return images (B, 1, S, S) of latents (B, L), differentiable.
+
+        They lie about in [-1, 1], but need not be bounded.
+        """
         ...
 
 

@@ -24,6 +24,7 @@ CXR_SYNTHESIZERS: dict[str, str] = {
 """Those that put nodules into chest radiographs; a name may stand in both tables."""
 
 TRAINABLE: dict[str, str] = {
+    "anogan-encoder": "lungsynth.detectors.encoder.recipe:build_recipe",
     "class-aware": "lungsynth.synthesizers.class_aware.build:build_recipe",
     "cxr-classifier": "lungsynth.detectors.classifier.recipe:build_recipe",
     "mcgan": "lungsynth.synthesizers.mcgan.build:build_recipe",
