@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -20,9 +22,10 @@ from lungsynth.core.contracts import BOX_VOXELS
 from lungsynth.core.errors import LungSynthError
 from lungsynth.data.voi_batches import NoduleVoiSampler, VoiBatch
 from lungsynth.losses.segmentation import segmentation_loss
-from lungsynth.nn.box_geometry import through_voxels
+from lungsynth.nn.box_geometry import soft_diameter_mm, through_voxels
 from lungsynth.nn.centre_unet import central
 from lungsynth.nn.intensities import denormalise, normalise
+from lungsynth.nn.network_kinds import NetworkKinds
 from lungsynth.nn.noise import Noise, draw_noise
 from lungsynth.nn.recipe import NetworkRecipe
 
@@ -55,6 +58,20 @@ class RealBatch:
     index: NDArray[np.int64]
     mix: Tensor
 
+    def parts(self, count: int) -> list[Self]:
+        """Return the batch as ``count`` batches of as many items each."""
+        if count == 1:
+            return [self]
+        length = len(self.cube) // count
+        return [self[n * length : (n + 1) * length] for n in range(count)]
+
+    def __getitem__(self, items: slice) -> Self:
+        fields: dict[str, Any] = {
+            name: tuple(part[items] for part in value) if isinstance(value, tuple) else value[items]
+            for name, value in vars(self).items()
+        }
+        return type(self)(**fields)
+
 
 class VoiGanConfig(Protocol):
     """What any configuration of such a recipe holds."""
@@ -79,7 +96,8 @@ class VoiGanRecipe(NetworkRecipe):
         fabric: A launched ``lightning_fabric.Fabric``.
     """
 
-    networks: nn.Module
+    networks: Any  # of either preset
+    kinds: ClassVar[NetworkKinds[Any]]
 
     def __init__(
         self,
@@ -111,8 +129,8 @@ class VoiGanRecipe(NetworkRecipe):
 
         Of several processes each draws the choices of all and takes its own part.
         """
-        device, own = self.fabric.device, self.own_part(self.batch_size)
-        total = self.batch_size * self.fabric.world_size
+        device, items = self.fabric.device, self.batch_size * self.accumulate
+        own, total = self.own_part(items), items * self.fabric.world_size
         real = self.sampler.batch([self.sampler.draw(rng) for _ in range(total)][own])
         seeds = rng.integers(2**31, size=total)[own].tolist()
         mix = rng.random(total, dtype=np.float32)[own]
@@ -130,12 +148,35 @@ class VoiGanRecipe(NetworkRecipe):
             mix=torch.from_numpy(mix).to(device),
         )
 
-    def train_segmenter(self, segmenter: nn.Module, optimizer: Any, batch: RealBatch) -> Tensor:  # noqa: ANN401 - see ``adam``
+    def train_segmenter(
+        self,
+        segmenter: nn.Module,
+        optimizer: Any,  # noqa: ANN401 - see ``adam``
+        parts: Sequence[RealBatch],
+    ) -> Tensor:
         """Take one step of the segmenter on the real nodules."""
-        logits = segmenter(central(batch.cube, BOX_VOXELS)).float()
-        loss = segmentation_loss(logits, batch.mask)
-        self.descend(optimizer, loss)
-        return loss
+
+        def losses_of(part: RealBatch) -> tuple[Tensor, dict[str, Tensor]]:
+            logits = segmenter(central(part.cube, BOX_VOXELS)).float()
+            loss = segmentation_loss(logits, part.mask)
+            return loss, {"segmenter": loss}
+
+        return self.descend_over(optimizer, parts, losses_of)["segmenter"]
+
+    def broken_promises(
+        self, centre: Tensor, batch: RealBatch, mean_hu: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return how far log diameter and mean HU (in 300 HU) are from what was asked.
+
+        Args:
+            centre: What was drawn, (B, 1, 32, 32, 32); the segmenter measures it.
+            batch: Of whose diameters the drawn ones should be.
+            mean_hu: Asked, (B,).
+        """
+        soft = self.networks.segmenter(centre).float().sigmoid()
+        size = (soft_diameter_mm(soft, batch.box_mm) / batch.diameter_mm).log().abs().mean()
+        hu = denormalise((soft * centre).flatten(1).sum(1) / (soft.flatten(1).sum(1) + 1))
+        return size, ((hu - mean_hu) / 300).abs().mean()
 
     def data_summary(self) -> dict[str, object]:
         """Return what it is trained on: how many nodules, of which patients, and a fingerprint."""
@@ -171,8 +212,12 @@ class VoiGanRecipe(NetworkRecipe):
         return real.hu, filled
 
     def trained_networks(self) -> Any:  # noqa: ANN401 - networks of either preset
-        """Return the networks to be used."""
-        return self.networks
+        """Return the networks to be used: their moving average, where there is one."""
+        return getattr(self, "average", self.networks)
+
+    def save_weights(self, path: Path) -> None:
+        """Write the networks to be used as safetensors."""
+        self.kinds.write(path, self.trained_networks())
 
     def load_weights(self, networks: nn.Module) -> None:
         """Start from networks that were trained before.

@@ -21,6 +21,10 @@ class Noise:
     latent: Tensor  # (B, L), N(0, 1)
     layers: tuple[Tensor, ...]  # (B, 1, s, s, s) for each s in LAYER_NOISE_SIDES, N(0, 1)
 
+    def __getitem__(self, items: slice) -> Noise:
+        """Return the noise of some of the items."""
+        return Noise(self.box[items], self.latent[items], tuple(n[items] for n in self.layers))
+
     def to(self, device: torch.device) -> Noise:
         """Return the same noise on a device."""
         layers = tuple(layer.to(device) for layer in self.layers)

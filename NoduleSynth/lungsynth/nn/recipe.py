@@ -9,13 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 Part = TypeVar("Part")
+Made = TypeVar("Made")
 
 
 class NetworkRecipe(ABC):
@@ -26,9 +27,10 @@ class NetworkRecipe(ABC):
         fabric: A launched ``lightning_fabric.Fabric``.
     """
 
+    config: Any
     stateful: tuple[str, ...]
     """Attributes whose state the next step depends on."""
-    critic_chance: Mapping[str, float] = {}
+    critic_chance: ClassVar[Mapping[str, float]] = {}
     """Losses that fall to nothing once a critic cannot be fooled, with the value of each where
     the critic cannot tell real from drawn; ``training.guard`` watches them."""
 
@@ -66,9 +68,7 @@ class NetworkRecipe(ABC):
 
     def descend(self, optimizer: Any, loss: Tensor) -> None:  # noqa: ANN401 - see ``adam``
         """Take one step of an optimizer down a loss, the mean over all processes."""
-        optimizer.zero_grad()
-        self.fabric.backward(loss)
-        self._step(optimizer)
+        self.descend_over(optimizer, [loss], lambda whole: (whole, {}))
 
     def descend_over(
         self,
@@ -90,7 +90,7 @@ class NetworkRecipe(ABC):
         logged: dict[str, Tensor] = {}
         for part in parts:
             loss, named = losses_of(part)
-            self.fabric.backward(loss / len(parts))
+            self.fabric.backward(loss / len(parts) if len(parts) > 1 else loss)
             for name, value in named.items():
                 share = value.detach() / len(parts)
                 logged[name] = logged[name] + share if name in logged else share
@@ -103,6 +103,19 @@ class NetworkRecipe(ABC):
             mean_gradients(self.fabric, [p for group in groups for p in group["params"]])
         with scaled_rates(optimizer, self.rate_factor):
             optimizer.step()
+
+    def decay_rates(self, rates: Mapping[Any, float], last_steps: int) -> None:
+        """Set learning rates by the step: over the last steps they fall to a tenth.
+
+        Args:
+            rates: From an optimizer to its rate before that.
+            last_steps: How many steps before ``config.total_steps`` they begin to fall.
+        """
+        left = self.config.total_steps - self.step_count
+        part = float(np.clip(left / last_steps, 0.1, 1.0))
+        for optimizer, rate in rates.items():
+            for group in optimizer.param_groups:
+                group["lr"] = part * rate
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
@@ -129,6 +142,30 @@ def mean_gradients(fabric: Any, parameters: Iterable[nn.Parameter]) -> None:  # 
     flat = fabric.all_reduce(flat, reduce_op="mean")
     for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
+
+
+def kept_if_one(function: Callable[[Part], Made], parts: Sequence[Part]) -> Callable[[Part], Made]:
+    """Return a function that keeps what it makes of a batch in one part.
+
+    Of several parts none is kept: memory is needed for one at a time, and each is made again.
+    """
+    if len(parts) > 1:
+        return function
+    made = function(parts[0])
+    return lambda _: made
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """Keep gradients from the parameters of modules for the length of the block."""
+    trained = [p for module in modules for p in module.parameters() if p.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""From a data folder and a preset to a recipe, and from a weights file to networks."""
+"""From a data folder and a preset to a recipe."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import numpy as np
 from lungsynth.core.errors import LungSynthError
 from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.data.voi_batches import Augmentation, NoduleVoiSampler
-from lungsynth.nn.weights import Weights, load_weights
 from lungsynth.synthesizers.class_aware.conditions import BENIGN_RATING, MALIGNANT_RATING
-from lungsynth.synthesizers.class_aware.config import PRESETS, ClassAwareConfig
-from lungsynth.synthesizers.class_aware.networks import ClassAwareNetworks
-from lungsynth.synthesizers.class_aware.paper import PAPER_PRESETS, PaperConfig, PaperNetworks
+from lungsynth.synthesizers.class_aware.config import PRESETS
+from lungsynth.synthesizers.class_aware.kinds import KINDS
+from lungsynth.synthesizers.class_aware.paper import PAPER_PRESETS
 from lungsynth.synthesizers.class_aware.paper_recipe import PaperRecipe
 from lungsynth.synthesizers.class_aware.recipe import ClassAwareRecipe
 
@@ -56,7 +55,7 @@ def build_recipe(
         sampler = NoduleVoiSampler(cubes, paper.box_mm, AS_IT_IS, among=rated)
         recipe = PaperRecipe(paper, sampler, fabric)
     if init is not None:
-        recipe.load_weights(fit_networks(load_weights(init, "class-aware"), init))
+        recipe.load_weights(KINDS.load(init))
     return recipe
 
 
@@ -76,24 +75,3 @@ def check_classes(data: Path, cubes: NoduleCubes) -> None:
             "the readers' mean rating, 1 to 5"
         )
         raise LungSynthError(msg)
-
-
-def fit_networks(stored: Weights, path: Path) -> ClassAwareNetworks | PaperNetworks:
-    """Return the networks that a weights file describes, with its weights.
-
-    Raises:
-        LungSynthError: If they do not fit the networks of this version.
-    """
-    config: dict[str, Any] = dict(stored.config)
-    try:
-        networks: ClassAwareNetworks | PaperNetworks = (
-            PaperNetworks(PaperConfig(**config))
-            if config.pop("kind", "default") == "paper"
-            else ClassAwareNetworks(ClassAwareConfig(**config))
-        )
-        networks.load_state_dict(stored.tensors)
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        msg = f"{path}: the weights do not fit the networks of this version ({reason})"
-        raise LungSynthError(msg) from None
-    return networks

@@ -23,6 +23,7 @@ from lungsynth.losses.class_aware import (
     generator_objective,
     reconstruction_loss,
 )
+from lungsynth.nn.recipe import frozen
 from lungsynth.synthesizers.class_aware.conditions import MALIGNANT_RATING
 from lungsynth.synthesizers.class_aware.paper import (
     PaperConfig,
@@ -37,11 +38,11 @@ from lungsynth.synthesizers.class_aware.recipe_base import ClassAwareRecipeBase,
 class PaperRecipe(ClassAwareRecipeBase):
     """The recipe of [1, 2]; arguments as of ``VoiGanRecipe``."""
 
+    config: PaperConfig
     stateful = ("networks", "critics", "generator_adam", "critic_adam", "segmenter_adam")
 
     def __init__(self, config: PaperConfig, sampler: NoduleVoiSampler, fabric: Any) -> None:  # noqa: ANN401 - Fabric is optional
         super().__init__(config, sampler, fabric)
-        self.config = config
         self.networks: PaperNetworks = PaperNetworks(config).to(fabric.device)
         self.critics: PaperCritics = PaperCritics(config).to(fabric.device)
         betas, rate = (config.adam_beta1, config.adam_beta2), config.learning_rate
@@ -64,23 +65,30 @@ class PaperRecipe(ClassAwareRecipeBase):
 
     def update(self, batch: ClassBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """Train generators and segmenter on a batch and return their losses."""
-        losses = self._train_generators(batch)
+        parts = batch.parts(self.accumulate)
+        with frozen(self.critics):
+            losses = self.descend_over(self.generator_adam, parts, self._generators_losses)
         losses["segmenter"] = self.train_segmenter(
-            self.networks.segmenter, self.segmenter_adam, batch
+            self.networks.segmenter, self.segmenter_adam, parts
         )
         return losses
 
     def train_critics(self, batch: ClassBatch) -> dict[str, Tensor]:
         """Train both critics on a batch [1, Eq. 4] and return their losses."""
+        return self.descend_over(
+            self.critic_adam, batch.parts(self.accumulate), self._critics_losses
+        )
+
+    def _critics_losses(self, part: ClassBatch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
-            filled = self.networks.fill(batch.cube, batch.asked_condition, batch.noise)
-        target = real_classes(batch.ratings[:, 0])
+            filled = self.networks.fill(part.cube, part.asked_condition, part.noise)
+        target = real_classes(part.ratings[:, 0])
         losses: dict[str, Tensor] = {}
-        total = torch.zeros((), device=batch.cube.device)
+        total = torch.zeros((), device=part.cube.device)
         for name, critic, real, fake in self._views(filled):
             real_scores, real_logits = critic(real)
             fake_scores, fake_logits = critic(fake)
-            penalty = gradient_penalty(lambda x, c=critic: c(x)[0].float(), real, fake, batch.mix)  # type: ignore[misc]
+            penalty = gradient_penalty(lambda x, c=critic: c(x)[0].float(), real, fake, part.mix)  # type: ignore[misc]
             value = adversarial_value(
                 real_scores.float(), fake_scores.float(), penalty, self.config.gradient_penalty
             )
@@ -90,21 +98,19 @@ class PaperRecipe(ClassAwareRecipeBase):
             )
             total = total + critic_objective(value, classes, self._class_weight("critic"))
             losses |= {f"{name}_critic": -value, f"{name}_class": classes}
-        self.descend(self.critic_adam, total)
-        return losses
+        return total, losses
 
-    def _train_generators(self, batch: ClassBatch) -> dict[str, Tensor]:
+    def _generators_losses(self, part: ClassBatch) -> tuple[Tensor, dict[str, Tensor]]:
         config = self.config
-        self.critics.requires_grad_(False)
-        filled = self.networks.fill(batch.cube, batch.asked_condition, batch.noise)
+        filled = self.networks.fill(part.cube, part.asked_condition, part.noise)
         reconstruction = sum(
             (
                 reconstruction_loss(made.float(), filled.patch, filled.mask, config.global_weight)
                 for made in (filled.coarse, filled.refined)
             ),
-            start=torch.zeros((), device=batch.cube.device),
+            start=torch.zeros((), device=part.cube.device),
         )
-        target = real_classes(batch.asked)
+        target = real_classes(part.asked)
         judged = [critic(fake) for _, critic, _, fake in self._views(filled)]
         adversarial = torch.stack([generator_wasserstein_loss(s.float()) for s, _ in judged]).sum()
         classes = torch.stack([class_loss(logits, target) for _, logits in judged]).sum()
@@ -115,9 +121,7 @@ class PaperRecipe(ClassAwareRecipeBase):
             self._class_weight("generator"),
             config.reconstruction_weight,
         )
-        self.descend(self.generator_adam, total)
-        self.critics.requires_grad_(True)
-        return {
+        return total, {
             "generator": adversarial,
             "generator_class": classes,
             "reconstruction": reconstruction,

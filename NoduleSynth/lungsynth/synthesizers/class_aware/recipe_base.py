@@ -1,19 +1,17 @@
-"""What the recipes of both presets share: ratings, nodules asked otherwise, weights as a file."""
+"""What the recipes of both presets share: ratings, and nodules that are asked otherwise."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from lungsynth.data.voi_batches import NoduleVoiSampler, VoiBatch
 from lungsynth.data.voi_recipe import RealBatch, VoiGanRecipe
-from lungsynth.nn.weights import save_weights
 from lungsynth.synthesizers.class_aware.conditions import (
     ATTENUATIONS,
     RATINGS,
@@ -22,6 +20,7 @@ from lungsynth.synthesizers.class_aware.conditions import (
     within_class,
 )
 from lungsynth.synthesizers.class_aware.config import ClassAwareConfig
+from lungsynth.synthesizers.class_aware.kinds import KINDS
 from lungsynth.synthesizers.class_aware.paper import PaperConfig
 
 
@@ -47,6 +46,7 @@ class ClassBatch(RealBatch):
 class ClassAwareRecipeBase(VoiGanRecipe):
     """Base of the recipes; arguments as of ``VoiGanRecipe``."""
 
+    kinds = KINDS
     redrawn_part = 0.0
     """(ours) Part of a batch that is asked for with another malignancy."""
 
@@ -70,13 +70,10 @@ class ClassAwareRecipeBase(VoiGanRecipe):
         """Make every random choice of a step, and bring its batch to the device."""
         real = super().draw_batch(rng)
         device = self.fabric.device
-        redrawn = np.zeros(self.batch_size, dtype=bool)
-        redrawn[: round(self.redrawn_part * self.batch_size)] = True  # items come in any order
-        first = self.fabric.global_rank * self.batch_size
-        drawn = rng.uniform(1, 5, self.batch_size * self.fabric.world_size)
-        asked = np.where(
-            redrawn, drawn[first : first + self.batch_size], self.ratings[real.index, 0]
-        )
+        items = self.batch_size * self.accumulate
+        own, total = self.own_part(items), items * self.fabric.world_size
+        redrawn = evenly(total, self.redrawn_part)[own]
+        asked = np.where(redrawn, rng.uniform(1, 5, total)[own], self.ratings[real.index, 0])
         mean_hu = self._asked_density(real, asked)
         condition = condition_vector(
             real.diameter_mm.double().cpu().numpy(),
@@ -110,14 +107,8 @@ class ClassAwareRecipeBase(VoiGanRecipe):
                 densities[n] = within_class(kind, new + (densities[n] - old) * other / spread)
         return densities
 
-    def save_weights(self, path: Path) -> None:
-        """Write the networks to be used as safetensors."""
-        write_networks(path, self.trained_networks())
 
-
-def write_networks(path: Path, networks: nn.Module) -> None:
-    """Write networks with the configuration that they were made from."""
-    config = networks.config
-    assert isinstance(config, ClassAwareConfig | PaperConfig)
-    kind = "default" if isinstance(config, ClassAwareConfig) else "paper"
-    save_weights(path, "class-aware", {"kind": kind, **asdict(config)}, networks.state_dict())
+def evenly(count: int, part: float) -> NDArray[np.bool_]:
+    """Return which of ``count`` items are in a part, so spread that every process has its share."""
+    before = np.ceil(np.round(np.arange(count + 1) * part, 9))
+    return np.diff(before) > 0

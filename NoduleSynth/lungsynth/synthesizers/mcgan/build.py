@@ -1,4 +1,4 @@
-"""From a data folder and a preset to a recipe, and from a weights file to networks."""
+"""From a data folder and a preset to a recipe."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.data.voi_batches import NoduleVoiSampler
 from lungsynth.data.voi_recipe import VoiGanRecipe
-from lungsynth.nn.weights import Weights, load_weights
-from lungsynth.synthesizers.mcgan.config import PRESETS, MCGANConfig
-from lungsynth.synthesizers.mcgan.networks import MCGANNetworks
-from lungsynth.synthesizers.mcgan.paper import PAPER_PRESETS, PaperConfig, PaperNetworks
+from lungsynth.synthesizers.mcgan.config import PRESETS
+from lungsynth.synthesizers.mcgan.kinds import KINDS
+from lungsynth.synthesizers.mcgan.paper import PAPER_PRESETS
 from lungsynth.synthesizers.mcgan.paper_recipe import PaperRecipe
 from lungsynth.synthesizers.mcgan.recipe import MCGANRecipe
 
@@ -44,26 +43,5 @@ def build_recipe(data: Path, preset: str, fabric: Any, init: Path | None) -> Voi
         paper = PAPER_PRESETS[preset]
         recipe = PaperRecipe(paper, NoduleVoiSampler(cubes, paper.box_mm), fabric)
     if init is not None:
-        recipe.load_weights(fit_networks(load_weights(init, "mcgan"), init))
+        recipe.load_weights(KINDS.load(init))
     return recipe
-
-
-def fit_networks(stored: Weights, path: Path) -> MCGANNetworks | PaperNetworks:
-    """Return the networks that a weights file describes, with its weights.
-
-    Raises:
-        LungSynthError: If they do not fit the networks of this version.
-    """
-    config: dict[str, Any] = dict(stored.config)
-    try:
-        networks: MCGANNetworks | PaperNetworks = (
-            PaperNetworks(PaperConfig(**config))
-            if config.pop("kind", "default") == "paper"
-            else MCGANNetworks(MCGANConfig(**config))
-        )
-        networks.load_state_dict(stored.tensors)
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        msg = f"{path}: the weights do not fit the networks of this version ({reason})"
-        raise LungSynthError(msg) from None
-    return networks

@@ -6,7 +6,8 @@ Eq. 2.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.nn.functional import l1_loss, pad
@@ -23,6 +24,7 @@ from lungsynth.losses.adversarial import (
 )
 from lungsynth.nn.centre_unet import central
 from lungsynth.nn.intensities import to_unit
+from lungsynth.nn.recipe import frozen, kept_if_one
 from lungsynth.synthesizers.mcgan.paper import PaperConfig, PaperCritics, PaperNetworks
 from lungsynth.synthesizers.mcgan.recipe_base import MCGANRecipeBase
 
@@ -32,11 +34,12 @@ _MARGIN = (GRID_VOXELS - BOX_VOXELS) // 2
 class PaperRecipe(MCGANRecipeBase):
     """The recipe of [1, 6.2.1]; arguments as of ``VoiGanRecipe``."""
 
+    config: PaperConfig
     stateful = ("networks", "critics", "generator_adam", "critic_adam", "segmenter_adam")
+    critic_chance: ClassVar[Mapping[str, float]] = {"context_critic": 0.25}
 
     def __init__(self, config: PaperConfig, sampler: NoduleVoiSampler, fabric: Any) -> None:  # noqa: ANN401 - Fabric is optional
         super().__init__(config, sampler, fabric)
-        self.config = config
         self.networks: PaperNetworks = PaperNetworks(config).to(fabric.device)
         self.critics: PaperCritics = PaperCritics(config).to(fabric.device)
         betas = (config.adam_beta1, 0.999)
@@ -49,21 +52,31 @@ class PaperRecipe(MCGANRecipeBase):
 
     def update(self, batch: RealBatch) -> dict[str, Tensor]:
         """Train on a batch and return its losses."""
-        hidden = self.networks.hidden(batch.cube, batch.noise)
-        real = to_unit(batch.cube)
-        centre = to_unit(self.networks.paint(batch.cube, batch.condition, batch.noise))
-        fake = hidden + pad(centre - batch.noise.box, [_MARGIN] * 6)
-        losses = self._train_critics(hidden, real, fake.detach(), batch)
-        losses |= self._train_generator(hidden, real, fake, batch.condition)
+        parts = batch.parts(self.accumulate)
+        views = kept_if_one(self._views, parts)
+        losses = self.descend_over(
+            self.critic_adam, parts, lambda part: self._critics_losses(part, *views(part))
+        )
+        with frozen(self.critics):
+            losses |= self.descend_over(
+                self.generator_adam, parts, lambda part: self._generator_losses(part, *views(part))
+            )
         losses["segmenter"] = self.train_segmenter(
-            self.networks.segmenter, self.segmenter_adam, batch
+            self.networks.segmenter, self.segmenter_adam, parts
         )
         return losses
 
-    def _train_critics(
-        self, hidden: Tensor, real: Tensor, fake: Tensor, batch: RealBatch
-    ) -> dict[str, Tensor]:
-        condition = batch.condition
+    def _views(self, part: RealBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the generator sees, the real cubes and the filled ones, on its scale."""
+        hidden = self.networks.hidden(part.cube, part.noise)
+        centre = to_unit(self.networks.paint(part.cube, part.condition, part.noise))
+        fake = hidden + pad(centre - part.noise.box, [_MARGIN] * 6)
+        return hidden, to_unit(part.cube), fake
+
+    def _critics_losses(
+        self, part: RealBatch, hidden: Tensor, real: Tensor, drawn: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        condition, fake = part.condition, drawn.detach()
         real_scores = self.critics.judge_context(hidden, real).float()
         fake_scores = self.critics.judge_context(hidden, fake).float()
         # "flip real/synthetic labels once in three times" [1]; (ours) for the context critic
@@ -80,21 +93,19 @@ class PaperRecipe(MCGANRecipeBase):
             lambda centre: self.critics.judge_nodule(centre, condition).float(),
             real_centre,
             fake_centre,
-            batch.mix,
+            part.mix,
         )
         total = context + wasserstein + self.config.gradient_penalty * penalty
-        self.descend(self.critic_adam, total)
-        return {"context_critic": context, "nodule_critic": wasserstein, "penalty": penalty}
+        named = {"context_critic": context, "nodule_critic": wasserstein, "penalty": penalty}
+        return total, named
 
-    def _train_generator(
-        self, hidden: Tensor, real: Tensor, fake: Tensor, condition: Tensor
-    ) -> dict[str, Tensor]:
-        self.critics.requires_grad_(False)
+    def _generator_losses(
+        self, part: RealBatch, hidden: Tensor, real: Tensor, fake: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         context = generator_least_squares_loss(self.critics.judge_context(hidden, fake).float())
         nodule = generator_wasserstein_loss(
-            self.critics.judge_nodule(central(fake, BOX_VOXELS), condition).float()
+            self.critics.judge_nodule(central(fake, BOX_VOXELS), part.condition).float()
         )
         l1 = l1_loss(central(fake, BOX_VOXELS), central(real, BOX_VOXELS))
-        self.descend(self.generator_adam, context + nodule + self.config.l1_weight * l1)
-        self.critics.requires_grad_(True)
-        return {"context_generator": context, "nodule_generator": nodule, "l1": l1}
+        total = context + nodule + self.config.l1_weight * l1
+        return total, {"context_generator": context, "nodule_generator": nodule, "l1": l1}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from math import log
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from lungsynth.core.contracts import BOX_VOXELS
@@ -17,9 +18,9 @@ from lungsynth.losses.adversarial import (
     generator_relativistic_loss,
     zero_centred_penalty,
 )
-from lungsynth.nn.box_geometry import soft_diameter_mm, through_voxels
+from lungsynth.nn.box_geometry import through_voxels
 from lungsynth.nn.centre_unet import central
-from lungsynth.nn.intensities import denormalise
+from lungsynth.nn.recipe import frozen, kept_if_one, update_average
 from lungsynth.synthesizers.mcgan.config import MCGANConfig
 from lungsynth.synthesizers.mcgan.networks import Critics, MCGANNetworks
 from lungsynth.synthesizers.mcgan.recipe_base import MCGANRecipeBase
@@ -28,6 +29,7 @@ from lungsynth.synthesizers.mcgan.recipe_base import MCGANRecipeBase
 class MCGANRecipe(MCGANRecipeBase):
     """The recipe of the default preset; arguments as of ``VoiGanRecipe``."""
 
+    config: MCGANConfig
     stateful = (
         "networks",
         "average",
@@ -36,10 +38,13 @@ class MCGANRecipe(MCGANRecipeBase):
         "critic_adam",
         "segmenter_adam",
     )
+    critic_chance: ClassVar[Mapping[str, float]] = {
+        "context_critic": log(2),
+        "nodule_critic": log(2),
+    }
 
     def __init__(self, config: MCGANConfig, sampler: NoduleVoiSampler, fabric: Any) -> None:  # noqa: ANN401 - Fabric is optional
         super().__init__(config, sampler, fabric)
-        self.config = config
         layout = {"device": fabric.device, "memory_format": torch.channels_last_3d}
         self.networks: MCGANNetworks = MCGANNetworks(config).to(**layout)
         self.critics: Critics = Critics(config).to(**layout)
@@ -57,21 +62,36 @@ class MCGANRecipe(MCGANRecipeBase):
 
     def update(self, batch: RealBatch) -> dict[str, Tensor]:
         """Train on a batch and return its losses."""
-        self._set_learning_rates()
-        cube = batch.cube
-        painted = self.networks.paint(cube, batch.condition, batch.noise)
-        change = self.networks.change(cube, painted)
-        with torch.autocast(cube.device.type, enabled=False):
-            fake = cube + through_voxels(change, batch.round_trip)
-        losses = self._train_critics(cube, fake.detach(), batch.condition)
-        losses["segmenter"] = self.train_segmenter(
-            self.networks.segmenter, self.segmenter_adam, batch
+        config, parts = self.config, batch.parts(self.accumulate)
+        rates = {
+            self.generator_adam: config.generator_learning_rate,
+            self.critic_adam: config.critic_learning_rate,
+            self.segmenter_adam: config.segmenter_learning_rate,
+        }
+        self.decay_rates(rates, config.decay_steps)
+        fake = kept_if_one(self._draw, parts)
+        losses = self.descend_over(
+            self.critic_adam, parts, lambda part: self._critics_losses(part, fake(part).detach())
         )
-        losses |= self._train_generator(fake, batch)
-        self._update_average()
+        losses["segmenter"] = self.train_segmenter(
+            self.networks.segmenter, self.segmenter_adam, parts
+        )
+        with frozen(self.critics, self.networks.segmenter):
+            losses |= self.descend_over(
+                self.generator_adam, parts, lambda part: self._generator_losses(part, fake(part))
+            )
+        update_average(self.average, self.networks, config.ema_decay, self.step_count)
         return losses
 
-    def _train_critics(self, cube: Tensor, fake: Tensor, condition: Tensor) -> dict[str, Tensor]:
+    def _draw(self, part: RealBatch) -> Tensor:
+        """Return the cubes with a nodule drawn anew, as a volume's own voxels hold them."""
+        painted = self.networks.paint(part.cube, part.condition, part.noise)
+        change = self.networks.change(part.cube, painted)
+        with torch.autocast(part.cube.device.type, enabled=False):
+            return part.cube + through_voxels(change, part.round_trip)
+
+    def _critics_losses(self, part: RealBatch, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        cube, condition = part.cube, part.condition
         context, nodule = (
             discriminator_relativistic_loss(real.float(), false.float())
             for real, false in zip(
@@ -79,8 +99,8 @@ class MCGANRecipe(MCGANRecipeBase):
             )
         )
         penalty = self._penalty(cube, fake, condition)
-        self.descend(self.critic_adam, context + nodule + penalty)
-        return {"context_critic": context, "nodule_critic": nodule, "penalty": penalty}
+        named = {"context_critic": context, "nodule_critic": nodule, "penalty": penalty}
+        return context + nodule + penalty, named
 
     def _penalty(self, cube: Tensor, fake: Tensor, condition: Tensor) -> Tensor:
         """Return the gradient penalty at real and at fake cubes, in turns, for its cost."""
@@ -92,60 +112,26 @@ class MCGANRecipe(MCGANRecipeBase):
         weight = every * self.config.gradient_penalty / 2
         return weight * zero_centred_penalty(scores[0] + scores[1], at)
 
-    def _train_generator(self, fake: Tensor, batch: RealBatch) -> dict[str, Tensor]:
+    def _generator_losses(self, part: RealBatch, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         config = self.config
-        self.critics.requires_grad_(False)
-        self.networks.segmenter.requires_grad_(False)
         with torch.no_grad():
-            real_logits = self.critics(batch.cube, batch.condition)
+            real_logits = self.critics(part.cube, part.condition)
         context, nodule = (
             generator_relativistic_loss(real.float(), false.float())
-            for real, false in zip(real_logits, self.critics(fake, batch.condition), strict=True)
+            for real, false in zip(real_logits, self.critics(fake, part.condition), strict=True)
         )
-        part = min(self.step_count / config.l1_steps, 1.0)
-        l1_weight = config.l1_weight_start + part * (config.l1_weight_end - config.l1_weight_start)
-        l1 = l1_loss(central(fake, BOX_VOXELS), central(batch.cube, BOX_VOXELS))
-        size, density = self._broken_promises(central(fake, BOX_VOXELS), batch)
+        done = min(self.step_count / config.l1_steps, 1.0)
+        l1_weight = config.l1_weight_start + done * (config.l1_weight_end - config.l1_weight_start)
+        centre = central(fake, BOX_VOXELS)
+        l1 = l1_loss(centre, central(part.cube, BOX_VOXELS))
+        size, density = self.broken_promises(centre, part, part.mean_hu)
         total = context + nodule + l1_weight * l1
         if self.step_count >= config.promise_start:
             total = total + config.size_weight * size + config.density_weight * density
-        self.descend(self.generator_adam, total)
-        self.critics.requires_grad_(True)
-        self.networks.segmenter.requires_grad_(True)
-        return {
+        return total, {
             "context_generator": context,
             "nodule_generator": nodule,
             "l1": l1,
             "size": size,
             "density": density,
         }
-
-    def _broken_promises(self, centre: Tensor, batch: RealBatch) -> tuple[Tensor, Tensor]:
-        """Return how far log diameter and mean HU (in 300 HU) are from what was asked."""
-        soft = self.networks.segmenter(centre).float().sigmoid()
-        size = (soft_diameter_mm(soft, batch.box_mm) / batch.diameter_mm).log().abs().mean()
-        hu = denormalise((soft * centre).flatten(1).sum(1) / (soft.flatten(1).sum(1) + 1))
-        return size, ((hu - batch.mean_hu) / 300).abs().mean()
-
-    def _set_learning_rates(self) -> None:
-        config = self.config
-        part = float(np.clip((config.total_steps - self.step_count) / config.decay_steps, 0.1, 1.0))
-        for optimizer, rate in (
-            (self.generator_adam, config.generator_learning_rate),
-            (self.critic_adam, config.critic_learning_rate),
-            (self.segmenter_adam, config.segmenter_learning_rate),
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = part * rate
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        # A short memory at first, so that the untrained start is soon forgotten.
-        decay = min(self.config.ema_decay, (1 + self.step_count) / (10 + self.step_count))
-        pairs = zip(self.average.parameters(), self.networks.parameters(), strict=True)
-        for mean, value in pairs:
-            mean.lerp_(value, 1 - decay)
-
-    def trained_networks(self) -> nn.Module:
-        """Return the moving average of the networks."""
-        return self.average

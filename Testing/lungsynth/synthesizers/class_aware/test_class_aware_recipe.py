@@ -10,6 +10,7 @@ import torch
 from lungsynth.core.errors import LungSynthError
 from lungsynth.synthesizers.class_aware.build import build_recipe
 from lungsynth.synthesizers.class_aware.paper_recipe import real_classes
+from lungsynth.synthesizers.class_aware.recipe_base import evenly
 from lungsynth.training.loop import rng_for_step
 
 PRESETS = ["tiny", "paper-tiny"]
@@ -86,6 +87,15 @@ def test_some_nodules_are_asked_for_with_another_malignancy(make_recipe):
     assert 4 < max(drawn) <= 5
 
 
+def test_every_process_has_its_share_of_those_asked_otherwise():
+    """Eight items for each of three processes, a quarter of them: two for each."""
+    chosen = evenly(24, 0.25)
+    assert chosen.reshape(3, 8).sum(axis=1).tolist() == [2, 2, 2]
+    assert np.flatnonzero(evenly(10, 0.3)).tolist() == [0, 3, 6]
+    assert evenly(5, 0.0).sum() == 0
+    assert evenly(5, 1.0).all()
+
+
 def test_the_density_asked_goes_with_the_malignancy_asked(make_recipe):
     """Solid at 8 mm: usual are -5 (241) benign and -307 (97) malignant; one deviation above."""
     made = make_recipe("tiny")
@@ -103,16 +113,10 @@ def test_the_density_asked_goes_with_the_malignancy_asked(make_recipe):
     assert densities == pytest.approx([high - (high - low) / 10, -400])  # -5 + 241 is too much
 
 
-def test_the_class_is_asked_for_late(make_recipe, monkeypatch):
+def test_the_class_is_asked_for_late(make_recipe, record_totals):
     """[1, 2.2]: L_cls is added after the generator is well-trained."""
     made = make_recipe("tiny", class_start=5, promise_start=5, l1_steps=10)
-    totals = []
-    descend = made.descend
-    monkeypatch.setattr(
-        made,
-        "descend",
-        lambda optimizer, loss: totals.append(float(loss.detach())) or descend(optimizer, loss),
-    )
+    totals = record_totals(made)
     config = made.config
     for number, on in ((0, 0), (4, 0), (5, 1)):
         totals.clear()
@@ -136,19 +140,13 @@ def test_the_class_is_asked_for_late(make_recipe, monkeypatch):
 
 @pytest.mark.parametrize(("number", "weight"), [(6, 0.0), (7, 3.0)])
 def test_the_papers_objectives_are_the_sums_of_their_terms(
-    make_recipe, monkeypatch, number, weight
+    make_recipe, record_totals, number, weight
 ):
     """[1, Eqs. 4 and 5], the class loss from a step on."""
     made = make_recipe(
         "paper-tiny", class_start=7, critic_class_weight=3.0, generator_class_weight=3.0
     )
-    totals = []
-    descend = made.descend
-    monkeypatch.setattr(
-        made,
-        "descend",
-        lambda optimizer, loss: totals.append(float(loss.detach())) or descend(optimizer, loss),
-    )
+    totals = record_totals(made)
     made.step_count = number
     losses = made.step(rng_for_step(0, number))
 

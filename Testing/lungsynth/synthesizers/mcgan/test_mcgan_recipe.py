@@ -137,16 +137,10 @@ def test_the_papers_labels_are_flipped_in_every_third_step(make_recipe, monkeypa
 
 
 @pytest.mark.parametrize(("l1_weight", "other"), [(0.0, 0.0), (100.0, 100.0)])
-def test_the_papers_objective_is_the_sum_of_its_terms(make_recipe, monkeypatch, l1_weight, other):
+def test_the_papers_objective_is_the_sum_of_its_terms(make_recipe, record_totals, l1_weight, other):
     """[1, Eqs. 1 and 2]."""
     made = make_recipe("paper-tiny", l1_weight=l1_weight)
-    totals = []
-    descend = made.descend
-    monkeypatch.setattr(
-        made,
-        "descend",
-        lambda optimizer, loss: totals.append(float(loss.detach())) or descend(optimizer, loss),
-    )
+    totals = record_totals(made)
     losses = step(made, 0)
 
     expected = losses["context_generator"] + losses["nodule_generator"] + other * losses["l1"]
@@ -155,15 +149,9 @@ def test_the_papers_objective_is_the_sum_of_its_terms(make_recipe, monkeypatch, 
     assert totals[0] == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_weight_of_l1_falls_and_promises_start_late(make_recipe, monkeypatch):
+def test_the_weight_of_l1_falls_and_promises_start_late(make_recipe, record_totals):
     made = make_recipe("tiny", l1_weight_start=8.0, l1_weight_end=2.0, l1_steps=4, promise_start=2)
-    totals = []
-    descend = made.descend
-    monkeypatch.setattr(
-        made,
-        "descend",
-        lambda optimizer, loss: totals.append(float(loss.detach())) or descend(optimizer, loss),
-    )
+    totals = record_totals(made)
     for number, weight, promised in ((0, 8.0, 0), (2, 5.0, 1), (9, 2.0, 1)):
         totals.clear()
         made.step_count = number
@@ -173,6 +161,33 @@ def test_the_weight_of_l1_falls_and_promises_start_late(make_recipe, monkeypatch
         adversarial = losses["context_generator"] + losses["nodule_generator"]
         expected = adversarial + weight * losses["l1"] + promised * promises
         assert totals[2] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_batch_in_two_parts_teaches_what_it_teaches_whole(make_recipe):
+    """Without promises: the segmenter's Dice is that of a part, not the mean over its items."""
+    settings = {"promise_start": 10**6, "penalty_every": 1}
+    whole = make_recipe("tiny", batch_size=4, **settings)
+    parted = make_recipe("tiny", batch_size=2, **settings)
+    start = flat({"n": parted.networks.state_dict(), "c": parted.critics.state_dict()})
+    start = {name: value.clone() for name, value in start.items()}
+    parted.accumulate = 2
+    one, two = step(whole, 0), step(parted, 0)
+
+    for name in set(one) - {"segmenter", "size", "density"}:
+        assert two[name] == pytest.approx(one[name], rel=1e-4), name
+    assert two["segmenter"] == pytest.approx(one["segmenter"], rel=0.05)
+    for part in ("networks.generator", "critics"):
+        a, b = (flat(_part(made, part).state_dict()) for made in (whole, parted))
+        key = "n/generator." if part != "critics" else "c/"
+        moved = sum((a[k] - start[key + k[:-1] + "/"]).square().sum() for k in a)
+        apart = sum((a[k] - b[k]).square().sum() for k in a)
+        assert apart < 1e-4 * moved, part
+
+
+def _part(made, path):
+    for name in path.split("."):
+        made = getattr(made, name)
+    return made
 
 
 def test_what_it_is_trained_on_is_recorded(make_recipe):
