@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from NoduleSynthLib.Console import ConsoleMixin
 from NoduleSynthLib.Insertion import Inserting
 from NoduleSynthLib.Outputs import Case, makeSeedList
 from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode
-from NoduleSynthLib.SeedChecks import drawLatentSeed, earlierIn, problemsOf
+from NoduleSynthLib.SeedChecks import drawLatentSeed, earlierIn, notesOf, problemsOf
 from NoduleSynthLib.Session import Session
 
 
@@ -44,6 +44,10 @@ class NoduleSynthLogic(ConsoleMixin, Inserting, ScriptedLoadableModuleLogic):
     def problems(self, p: Case) -> dict[str, str]:
         """Return, for each seed that cannot work, its point id and why; see ``problemsOf``."""
         return problemsOf(p)
+
+    def notes(self, p: Case, problems: Mapping[str, str]) -> dict[str, str]:
+        """Return, for each seed that is likely not where it is meant, why; see ``notesOf``."""
+        return notesOf(p, problems)
 
     def earlier(self, p: Case) -> list[dict[str, Any]]:
         """Return what the volume's boxes are taken by already, as the worker wants it."""

@@ -48,9 +48,10 @@ def showWarnings(
     ui: Any,  # noqa: ANN401 - a namespace of widgets
     points: list[SeedPoint],
     problems: dict[str, str],
+    notes: dict[str, str],
 ) -> None:
-    """List the seeds that cannot work."""
-    lines = [problems[point.id] for point in points if point.id in problems]
+    """List the seeds that cannot work, then those that are likely not where they are meant."""
+    lines = [said[point.id] for said in (problems, notes) for point in points if point.id in said]
     if len(lines) > MOST_WARNINGS:
         more = _("... and {count} more").format(count=len(lines) - MOST_WARNINGS)
         lines = [*lines[:MOST_WARNINGS], more]

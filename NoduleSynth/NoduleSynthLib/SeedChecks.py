@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Taken
 from lungsynth.core.nodule import Seed
 from lungsynth.core.volume import Volume
-from lungsynth.imaging.placement import check_seeds
+from lungsynth.imaging.placement import check_seeds, place_note
 from lungsynth.imaging.proposal import box_side_mm
 from lungsynth.imaging.voi import locate_voi
 from lungsynth_slicer import segments
@@ -58,6 +58,26 @@ def problemsOf(p: Case) -> dict[str, str]:
         else:
             taken.append(_taken(volume, point.seed))
     return found
+
+
+def notesOf(p: Case, problems: Mapping[str, str]) -> dict[str, str]:
+    """Return, for each new seed that can work but is likely not where it is meant, why.
+
+    Args:
+        p: The volume and the seeds.
+        problems: The seeds that cannot work, which need no further word.
+
+    Raises:
+        LungSynthError: If the volume can't be used.
+    """
+    if p.inputVolume is None or p.seeds is None:
+        return {}
+    volume = volumeFromNode(p.inputVolume)
+    found = {}
+    for point in SeedList(p.seeds).points():
+        if point.state == "new" and point.id not in problems:
+            found[point.id] = place_note(volume, point.seed)
+    return {pointId: note for pointId, note in found.items() if note}
 
 
 def earlierIn(p: Case, *, andNew: bool = False) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from lungsynth_slicer.seeds import SeedPoint
 from NoduleSynthLib.ParameterNode import ANY, ATTENUATIONS, MALIGNANCIES
 
 NAME, DIAMETER, ATTENUATION, MALIGNANCY, LATENT = range(5)
-INSERTED, PROBLEM = "\u2713 ", "! "
+INSERTED, PROBLEM, DOUBT = "\u2713 ", "! ", "? "
 
 
 class SeedTable:
@@ -45,6 +45,7 @@ class SeedTable:
         self._filling = False
         self._readOnly = False
         self._problems: Mapping[str, str] = {}
+        self._notes: Mapping[str, str] = {}
         self._edited: set[int] = set()  # rows that may show what was typed, not what is
         self._sizeColumns(qt.QHeaderView.ResizeToContents)
         table.horizontalHeader().setMinimumSectionSize(24)
@@ -63,6 +64,7 @@ class SeedTable:
         self,
         points: Sequence[SeedPoint],
         problems: Mapping[str, str],
+        notes: Mapping[str, str],
         *,
         selected: str | None,
         readOnly: bool,
@@ -72,16 +74,23 @@ class SeedTable:
         Args:
             points: The seeds.
             problems: Why a point cannot work, by its id.
+            notes: What else is to be said of a point, by its id.
             selected: Id of the point whose row is selected.
             readOnly: Whether nothing may be edited now.
         """
         points = list(points)
-        same = (points, dict(problems), readOnly) == (self._points, self._problems, self._readOnly)
+        said = (dict(problems), dict(notes))
+        same = (points, *said, readOnly) == (
+            self._points,
+            self._problems,
+            self._notes,
+            self._readOnly,
+        )
         self._filling = True
         try:
             if not same or self._edited:
                 self._closeChoice()
-                self._fillAll(points, dict(problems), readOnly)
+                self._fillAll(points, said, readOnly)
             ids = [point.id for point in points]
             if selected in ids:
                 if self._table.currentRow() != ids.index(selected):
@@ -92,16 +101,25 @@ class SeedTable:
         finally:
             self._filling = False
 
-    def _fillAll(self, points: list[SeedPoint], problems: dict[str, str], readOnly: bool) -> None:
+    def _fillAll(
+        self,
+        points: list[SeedPoint],
+        said: tuple[dict[str, str], dict[str, str]],
+        readOnly: bool,
+    ) -> None:
         """Fill the rows that changed; with a hundred, each change of a cell costs a millisecond."""
-        old, oldProblems = self._points, self._problems
+        old, oldSaid = self._points, (self._problems, self._notes)
         turned = readOnly != self._readOnly  # the rows of inserted seeds are read-only as it is
-        self._points, self._problems, self._readOnly = points, problems, readOnly
+        self._points, self._readOnly = points, readOnly
+        self._problems, self._notes = said
         self._sizeColumns(qt.QHeaderView.Fixed)  # or each cell would be measured for each other
         self._table.setRowCount(len(points))
         for row, point in enumerate(points):
             known = row < len(old) and old[row] == point
-            known = known and oldProblems.get(point.id) == problems.get(point.id)
+            known = known and all(
+                before.get(point.id) == now.get(point.id)
+                for before, now in zip(oldSaid, said, strict=True)
+            )
             if not known or row in self._edited or (turned and point.state == "new"):
                 self._fill(row, point)
         self._edited.clear()
@@ -114,9 +132,9 @@ class SeedTable:
 
     def _fill(self, row: int, point: SeedPoint) -> None:
         spec = point.spec
-        problem = self._problems.get(point.id, "")
+        problem, note = self._problems.get(point.id, ""), self._notes.get(point.id, "")
         inserted = point.state == "inserted"
-        mark = INSERTED if inserted else PROBLEM if problem else ""
+        mark = INSERTED if inserted else PROBLEM if problem else DOUBT if note else ""
         malignancy = ANY if spec.malignancy is None else str(spec.malignancy)
         texts = [
             mark + point.label,
@@ -126,7 +144,8 @@ class SeedTable:
             str(spec.latent_seed),
         ]
         place = _("R {:.1f}, A {:.1f}, S {:.1f} mm").format(*point.position_ras_mm)
-        said = problem or (_("its nodule is in the output; undo takes it out") if inserted else "")
+        isIn = _("its nodule is in the output; undo takes it out") if inserted else ""
+        said = problem or note or isIn
         for column, text in enumerate(texts):
             item = self._table.item(row, column)
             if item is None:
@@ -154,7 +173,7 @@ class SeedTable:
         text = self._table.item(row, column).text().strip()
         try:
             if column == NAME:
-                self._onRename(point.id, text.removeprefix(PROBLEM))
+                self._onRename(point.id, text.removeprefix(PROBLEM).removeprefix(DOUBT))
             elif column == DIAMETER:
                 diameter = _number(text.removesuffix("mm"), _("a diameter in mm"), float)
                 self._onEdit(point.id, {"diameter_mm": diameter})

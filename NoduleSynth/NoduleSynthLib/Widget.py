@@ -289,11 +289,12 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.seedsPanel.specifyNew()
         if self.p.outputVolume is None and self.p.seeds is not None and not self.logic.running:
             renew(SeedList(self.p.seeds))
-        problem, problems = "", {}
+        problem, problems, notes = "", {}, {}
         try:
             if self.p.inputVolume is not None:
                 volumeFromNode(self.p.inputVolume)
             problems = self.logic.problems(self.p)
+            notes = self.logic.notes(self.p, problems)
         except LungSynthError as error:
             problem = str(error)
         points = self.seedsPanel.points()
@@ -304,11 +305,12 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.seedsPanel.table.show(
             points,
             problems,
+            notes,
             selected=self.seedsPanel.selectedId,
             readOnly=self.logic.running,
         )
         self.seedsPanel.showSelected()
-        showWarnings(self.ui, points, problems)
+        showWarnings(self.ui, points, problems, notes)
         if self._entered and self.p.showSpheres:
             self.spheres.show(slicer.mrmlScene, points, set(problems))
         else:

@@ -192,6 +192,50 @@ def test_seed_that_cannot_work_is_marked_before_insert(
     assert said in panel.ui.insertButton.toolTip
 
 
+def test_seed_in_soft_tissue_is_told_when_it_is_placed(
+    panel, ct, phantom, places, slice_view, slicer_app, insert
+):
+    """It can be inserted: a nodule at the pleura may well be wanted."""
+    wall = wall_place(phantom)
+    view = slice_view(ct)
+    view.jump(wall)
+    panel.ui.diameterSlider.value = 6.0
+    panel.ui.placeButton.click()
+    view.click(wall)
+    slicer_app.processEvents()
+
+    assert [row[0] for row in rows(panel)] == ["? N-1"]
+    said = panel.ui.seedsWarningLabel.text
+    assert "seed N-1" in said
+    assert "in soft tissue" in said
+    assert panel.ui.seedsWarningLabel.visible
+    assert said in panel.ui.seedsTable.item(0, 0).toolTip()
+    assert panel.ui.insertButton.enabled
+
+    panel.ui.seedsTable.item(0, 0).setText("? wall")
+    slicer_app.processEvents()
+    assert [row[0] for row in rows(panel)] == ["? wall"], "the mark is no part of the name"
+    panel.p.seeds.SetNthControlPointPositionWorld(0, *places[1])
+    slicer_app.processEvents()
+    assert [row[0] for row in rows(panel)] == ["wall"]
+    assert not panel.ui.seedsWarningLabel.visible
+    panel.p.seeds.SetNthControlPointPositionWorld(0, *wall)
+    insert()
+    assert "soft tissue" in panel.ui.resultLabel.text
+    assert not panel.ui.seedsWarningLabel.visible, "what is done is told in the result"
+
+
+def wall_place(phantom):
+    """Return a place (R, A, S) with 12 mm of soft tissue around it, far from the edges."""
+    from scipy import ndimage
+
+    soft = ndimage.uniform_filter((phantom.voxels > -100).astype(np.float32), (4, 8, 8)) > 0.999
+    soft[:20] = soft[-20:] = soft[:, :12] = soft[:, -12:] = False
+    soft[..., :12] = soft[..., -12:] = False
+    k, j, i = np.argwhere(soft)[0]
+    return tuple(phantom.ijk_to_ras_mm((i, j, k)))
+
+
 def test_moving_a_bad_seed_into_the_lung_clears_the_warning(panel, add_seeds, places, slicer_app):
     add_seeds([(900.0, 20.0, 0.0)])
     slicer_app.processEvents()
