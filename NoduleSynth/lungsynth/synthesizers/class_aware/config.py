@@ -25,7 +25,7 @@ class ClassAwareConfig:
     gradient_penalty: float = 2.0  # gamma of R1
     penalty_every: int = 8  # steps between penalties, which count that much more
     l1_weight_start: float = 3.0  # over the sphere, of each generator
-    l1_weight_end: float = 0.2
+    l1_weight_end: float = 0.03
     l1_steps: int = 1200
     size_weight: float = 1.0
     density_weight: float = 1.0
