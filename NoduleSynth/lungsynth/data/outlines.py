@@ -11,10 +11,9 @@ they are drawn.
 
 from __future__ import annotations
 
-import csv
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,7 @@ from scipy import ndimage
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.temporary import replacing
 from lungsynth.data.lidc_xml import Outline, read_lidc_xml
-from lungsynth.data.nodule_cubes import SPLITS
-from lungsynth.data.patient_split import split_of
+from lungsynth.data.listed_splits import ListedSplits
 from lungsynth.imaging.ellipse import ellipse_diameter
 from lungsynth.imaging.size_modulation import (
     INITIAL_DIAMETER_PX,
@@ -54,20 +52,25 @@ class NoduleOutlines:
         shapes: How much of each pixel is inside, 0 to 255, uint8, (N, 128, 128); the centre of
             mass in the middle, 50 pixels in diameter (``SHAPE_DIAMETER_PX``).
         series: The series that each is of, by the series' number in the order of their UIDs.
-        small: How many outlines were too small.
-        large: How many were too long for the patch at that diameter.
+        left_out: How many others were too small, or do not fit at that diameter.
     """
 
     shapes: NDArray[np.uint8]
     series: NDArray[np.int64]
-    small: int = 0
-    large: int = 0
+    left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.shapes)
 
     @classmethod
-    def load(cls, folder: Path, split: str, cache: Path | None = None) -> NoduleOutlines:
+    def load(
+        cls,
+        folder: Path,
+        split: str,
+        cache: Path | None = None,
+        *,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> NoduleOutlines:
         """Read the outlines of a split.
 
         Args:
@@ -75,26 +78,29 @@ class NoduleOutlines:
                 where it also holds nodule cubes, their splits are kept.
             split: "train", "val" or "test".
             cache: File (.npz) where what was read is kept for the next time.
+            on_progress: Called with XML files read and XML files in all.
 
         Raises:
             LungSynthError: If the split has no usable outline.
         """
         if cache is not None and cache.is_file():
             return _read_cache(cache, split)
-        known = _known_splits(folder)
+        splits = ListedSplits(folder, "series_uid")
         shapes: list[NDArray[np.uint8]] = []
         series: list[str] = []
-        counts = {"small": 0, "large": 0}
+        left_out = 0
         with _xml_files(folder) as files:
-            for path in files:
+            for number, path in enumerate(files, start=1):
+                if on_progress is not None:
+                    on_progress(number, len(files))
                 file = read_lidc_xml(path)
                 uid = file.series_uid if file is not None else ""
-                if file is None or known.get(uid, split_of(uid)) != split:
+                if file is None or splits[uid] != split:
                     continue
                 for annotation in file.annotations:
                     shape = normalised_shape(annotation.outlines)
-                    if isinstance(shape, str):
-                        counts[shape] += 1
+                    if shape is None:
+                        left_out += 1
                         continue
                     shapes.append(shape)
                     series.append(uid)
@@ -105,32 +111,32 @@ class NoduleOutlines:
             )
             raise LungSynthError(msg)
         numbers = np.unique(series, return_inverse=True)[1]
-        found = cls(np.stack(shapes), numbers.astype(np.int64), **counts)
+        found = cls(np.stack(shapes), numbers.astype(np.int64), left_out)
         if cache is not None:
             _write_cache(cache, split, found)
         return found
 
 
-def normalised_shape(outlines: Sequence[Outline]) -> NDArray[np.uint8] | str:
+def normalised_shape(outlines: Sequence[Outline]) -> NDArray[np.uint8] | None:
     """Return the largest of one reader's outlines, filled, at 50 pixels in diameter.
 
     Returns:
-        (128, 128), 0 to 255; "small" or "large" where it is of no use.
+        (128, 128), 0 to 255; None where it is too small, or does not fit at that diameter.
     """
     lines = [np.asarray(o.points, np.float64) for o in outlines if o.inclusion]
     line = max(lines, key=_area, default=np.zeros((0, 2)))
     if len(line) < 4 or 2 * np.sqrt(_area(line) / np.pi) < LEAST_DIAMETER_PX / 2:
-        return "small"
+        return None
     low, high = line.min(axis=0), line.max(axis=0)
     zoom = _DRAWN_EXTENT / float((high - low).max())
     middle = (SHAPE_SIDE - 1) / 2
     drawn = fill_polygon((smoothed(line) - (low + high) / 2) * zoom + middle, SHAPE_SIDE)
     if not drawn.any() or ellipse_diameter(drawn) / zoom < LEAST_DIAMETER_PX:
-        return "small"
+        return None
     try:
         shape = modulate_size(drawn, SHAPE_DIAMETER_PX, SHAPE_SIDE)
-    except LungSynthError:  # so long that it does not fit
-        return "large"
+    except LungSynthError:  # a tail that reaches beyond the picture
+        return None
     return np.round(shape * 255).astype(np.uint8)
 
 
@@ -183,17 +189,6 @@ def _area(line: NDArray[np.float64]) -> float:
     return 0.5 * abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))))
 
 
-def _known_splits(folder: Path) -> dict[str, str]:
-    """Return the split of each series that nodule cubes below the folder name."""
-    known = {}
-    for split in SPLITS:
-        for table in sorted(folder.rglob(f"{split}.csv")):
-            with table.open(newline="", encoding="utf-8") as file:
-                for row in csv.DictReader(file):
-                    known[row.get("series_uid", "")] = split
-    return known
-
-
 @contextmanager
 def _xml_files(folder: Path) -> Iterator[list[Path]]:
     """Give the XML files below a folder, those packed into tar files too."""
@@ -218,7 +213,7 @@ def _write_cache(path: Path, split: str, found: NoduleOutlines) -> None:
             split=split,
             shapes=found.shapes,
             series=found.series,
-            counts=np.array([found.small, found.large]),
+            left_out=found.left_out,
         )
 
 
@@ -226,8 +221,8 @@ def _read_cache(path: Path, split: str) -> NoduleOutlines:
     try:
         with np.load(path, allow_pickle=False) as stored:
             if (str(stored["format"]), str(stored["split"])) == (_FORMAT, split):
-                small, large = (int(n) for n in stored["counts"])
-                return NoduleOutlines(stored["shapes"], stored["series"], small, large)
+                left_out = int(stored["left_out"])
+                return NoduleOutlines(stored["shapes"], stored["series"], left_out)
     except (OSError, ValueError, KeyError) as error:
         msg = f"{path}: not a readable cache of outlines ({error}); remove it"
         raise LungSynthError(msg) from None

@@ -20,6 +20,7 @@ SYNTHESIZERS: dict[str, str] = {
 CXR_SYNTHESIZERS: dict[str, str] = {
     "ct-projection": "lungsynth.synthesizers.ct_projection:CtProjection",
     "procedural": "lungsynth.synthesizers.cxr_procedural:CxrProcedural",
+    "shape-texture": "lungsynth.synthesizers.shape_texture.synthesizer:ShapeTexture",
 }
 """Those that put nodules into chest radiographs; a name may stand in both tables."""
 
@@ -28,6 +29,8 @@ TRAINABLE: dict[str, str] = {
     "class-aware": "lungsynth.synthesizers.class_aware.build:build_recipe",
     "cxr-classifier": "lungsynth.detectors.classifier.recipe:build_recipe",
     "mcgan": "lungsynth.synthesizers.mcgan.build:build_recipe",
+    "shape-texture": "lungsynth.synthesizers.shape_texture.build:build_texture_recipe",
+    "shape-texture-shape": "lungsynth.synthesizers.shape_texture.build:build_shape_recipe",
 }
 """From (data folder, preset, fabric, weights to start from or None) to a recipe; what a recipe is
 stands in ``training.loop``. Also systems that are no synthesizers stand here."""
@@ -35,6 +38,7 @@ stands in ``training.loop``. Also systems that are no synthesizers stand here.""
 PREPARE_DATA: dict[str, str] = {
     "class-aware": "lungsynth.data.prepare:cubes_folder",
     "mcgan": "lungsynth.data.prepare:cubes_folder",
+    "shape-texture-shape": "lungsynth.synthesizers.shape_texture.build:prepare_outlines",
 }
 """For those trainable whose data are prepared once, before the processes of a run start: from
 (data, cache folder; workers, on_progress, on_report) to the folder that the recipe is built on.

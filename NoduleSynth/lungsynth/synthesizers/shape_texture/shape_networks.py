@@ -1,0 +1,93 @@
+"""The shape generator and its discriminator [1, III.A and Fig. 3]; [1] as in the package.
+
+[1] gives the 4 x 4 x 512 feature map, five transposed convolutions of 4 x 4 with stride 2, batch
+normalisation and ReLU, and says that the discriminator echoes the generator. Channels, the sigmoid
+at the end, the missing normalisation of the first and the last layer (as in DCGAN) and LeakyReLU
+in the discriminator are ours.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from lungsynth.imaging.size_modulation import SHAPE_SIDE
+from lungsynth.synthesizers.shape_texture.config import ShapeConfig
+
+_FIRST_SIDE = 4
+_DOUBLINGS = 5
+assert _FIRST_SIDE * 2**_DOUBLINGS == SHAPE_SIDE
+
+
+def _channels(config: ShapeConfig) -> list[int]:
+    return [max(config.width // 2**n, config.least_width) for n in range(_DOUBLINGS)]
+
+
+class ShapeGenerator(nn.Module):
+    """From a latent vector to a shape."""
+
+    def __init__(self, config: ShapeConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = _channels(config)
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(config.latent_features, channels[0], _FIRST_SIDE, bias=False),
+            nn.BatchNorm2d(channels[0]),
+            nn.ReLU(),
+        ]
+        for a, b in pairwise(channels):
+            layers += [
+                nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(b),
+                nn.ReLU(),
+            ]
+        layers += [nn.ConvTranspose2d(channels[-1], 1, 4, 2, 1), nn.Sigmoid()]
+        self.layers = nn.Sequential(*layers)
+        self.apply(_initialise)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Return shapes (B, 1, 128, 128), 0 to 1, of latent vectors (B, 100)."""
+        shapes: Tensor = self.layers(latent[:, :, None, None])
+        return shapes
+
+
+class ShapeCritic(nn.Module):
+    """From a shape to a score: 1 for real, 0 for generated."""
+
+    def __init__(self, config: ShapeConfig) -> None:
+        super().__init__()
+        channels = [1, *_channels(config)[::-1]]
+        layers: list[nn.Module] = []
+        for n, (a, b) in enumerate(pairwise(channels)):
+            conv = nn.Conv2d(a, b, 4, 2, 1)
+            layers.append(spectral_norm(conv) if config.spectral else conv)
+            if n > 0 and not config.spectral:
+                layers.append(nn.BatchNorm2d(b))
+            layers.append(nn.LeakyReLU(0.2))
+        last = nn.Conv2d(channels[-1], 1, _FIRST_SIDE)
+        layers.append(spectral_norm(last) if config.spectral else last)
+        self.layers = nn.Sequential(*layers)
+        if not config.spectral:
+            self.apply(_initialise)
+
+    def forward(self, shapes: Tensor) -> Tensor:
+        """Return scores (B,) of shapes (B, 1, 128, 128)."""
+        scores: Tensor = self.layers(shapes).flatten()
+        return scores
+
+
+def _initialise(module: nn.Module) -> None:
+    """Draw first weights as DCGAN does: N(0, 0.02), and N(1, 0.02) in normalisations."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+def draw_latent(features: int, rng: np.random.Generator, count: int = 1) -> Tensor:
+    """Draw latent vectors (count, features) from N(0, 1)."""
+    return torch.from_numpy(rng.standard_normal((count, features), np.float32))
