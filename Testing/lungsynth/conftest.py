@@ -53,3 +53,34 @@ def cubes_folder(write_cubes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cubes")
     write_cubes(folder, "train", hu, masks, rows)
     return folder
+
+
+@pytest.fixture(scope="session")
+def patches_folder(cubes_folder, tmp_path_factory):
+    """What textures are learnt from: two radiographs, the cubes, a DRR of each split."""
+    import shutil
+
+    import SimpleITK as sitk
+
+    folder = tmp_path_factory.mktemp("patches")
+    shutil.copytree(cubes_folder, folder / "ct_nodules")
+    (folder / "ct_nodules" / "test.csv").write_text("patient,series_uid\nT1,9.9\n")
+    rng = np.random.default_rng(11)
+
+    def write(name, pixels):
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        sitk.WriteImage(sitk.GetImageFromArray(pixels.astype(np.uint8)), str(path))
+
+    row, column = np.indices((160, 128))
+    lines = ["image,labels,patient,split"]
+    for n, finding in enumerate(["No Finding", "No Finding", "Mass"]):
+        smooth = 110 + 60 * np.sin(row / (30 + 9 * n)) * np.cos(column / 25 + n)
+        write(f"cxr/{n}.png", smooth + rng.normal(0, 4, smooth.shape))
+        lines.append(f"{n}.png,{finding},C{n},train")
+    (folder / "cxr" / "labels.csv").write_text("\n".join(lines) + "\n")
+    for patient, at in (("P0", (70, 40)), ("T1", (90, 80))):
+        shadow = (row - at[0]) ** 2 + (column - at[1]) ** 2 <= 36
+        write(f"drr/{patient}_a_drr.png", 60 + row / 2 + 70 * shadow)
+        write(f"drr/{patient}_a_drr_mask.png", 255 * shadow)
+    return folder
