@@ -1,6 +1,6 @@
 """Detectors of nodules in radiographs: RetinaNet [1] and Faster R-CNN [2] with a feature pyramid.
 
-Those of shen2022, IV.A, written on plain torch (decision 19): no build of another library has to
+Those of shen2022, IV.A, written on plain torch (decision 14): no build of another library has to
 match that of torch.
 
 [1] Lin et al., Focal loss for dense object detection, ICCV 2017, arXiv:1708.02002v2.

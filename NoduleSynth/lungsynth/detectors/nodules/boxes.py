@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,15 +69,19 @@ def suppress(boxes: Tensor, scores: Tensor, threshold: float, most: int) -> Tens
         most: How many may stay.
     """
     order = torch.argsort(scores, descending=True, stable=True)
-    close = (overlaps(boxes[order], boxes[order]) > threshold).cpu()
-    alive = torch.ones(len(order), dtype=torch.bool)
+    left, top, right, bottom = boxes[order].detach().double().cpu().numpy().T
+    area = (right - left) * (bottom - top)
+    alive = np.arange(len(order))
     kept: list[int] = []
-    for n in range(len(order)):
-        if alive[n]:
-            kept.append(n)
-            if len(kept) == most:
-                break
-            alive &= ~close[n]
+    while len(alive) and len(kept) < most:
+        # against those that are left alone: a table of all pairs costs ten times as much
+        n, alive = int(alive[0]), alive[1:]
+        kept.append(n)
+        width = np.minimum(right[n], right[alive]) - np.maximum(left[n], left[alive])
+        height = np.minimum(bottom[n], bottom[alive]) - np.maximum(top[n], top[alive])
+        common = np.clip(width, 0, None) * np.clip(height, 0, None)
+        union = np.maximum(area[n] + area[alive] - common, 1e-9)
+        alive = alive[common / union <= threshold]
     return order[torch.tensor(kept, dtype=torch.long, device=order.device)]
 
 
