@@ -74,6 +74,7 @@ def save_scanner(path: Path, scanner: Scanner, about: Mapping[str, object]) -> N
     tensors = {
         "residual_mean": scanner.residuals.mean,
         "residual_deviation": scanner.residuals.deviation,
+        "domain_references": domain.references,
         "domain_mean": domain.mean,
         "domain_components": domain.components,
     }
@@ -88,8 +89,7 @@ def save_scanner(path: Path, scanner: Scanner, about: Mapping[str, object]) -> N
         "residuals": asdict(scanner.residuals.config),
         "scores": scanner.scores.scores.tolist(),
         "peaks": scanner.peaks.scores.tolist(),
-        "domain_variance": domain.variance.tolist(),  # whose range float16 does not hold
-        "domain_within": domain.within.tolist(),
+        "domain_apart": domain.apart.tolist(),
         "domain_beside": domain.beside.tolist(),
         "about": dict(about),
     }
@@ -155,10 +155,10 @@ def _scanner(
         ResidualConfig(**config["residuals"]),
     )
     domain = Domain(
+        references=arrays["domain_references"],
         mean=arrays["domain_mean"],
         components=arrays["domain_components"],
-        variance=np.array(config["domain_variance"], dtype=np.float32),
-        within=np.array(config["domain_within"]),
+        apart=np.array(config["domain_apart"]),
         beside=np.array(config["domain_beside"]),
     )
     return Scanner(

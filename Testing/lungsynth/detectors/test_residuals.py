@@ -7,7 +7,7 @@ from scipy import stats
 from lungsynth.core.errors import LungSynthError
 from lungsynth.detectors.baselines import MeanImage, PrincipalComponents
 from lungsynth.detectors.calibration import Calibration
-from lungsynth.detectors.domain import Domain
+from lungsynth.detectors.domain import Domain, edge_histograms
 from lungsynth.detectors.residuals import (
     ResidualConfig,
     ResidualModel,
@@ -204,6 +204,17 @@ def test_domain_knows_its_own_kind_and_refuses_another():
     assert (domain.p_value(own) < 0.01).mean() <= 0.03
     assert (domain.p_value(lateral) < 0.001).all()
     assert (domain.p_value(small_child) < 0.001).all()
+    assert (domain.p_value(-own[:5]) < 0.001).all()
+
+
+def test_edges_of_a_gradient_run_where_it_rises():
+    """A picture that rises to the right has edges of direction 0 alone, rising downwards of 2."""
+    right = np.tile(np.linspace(-1, 1, 64, dtype=np.float32), (64, 1))
+
+    found = edge_histograms(np.stack([right, right.T])).reshape(2, 8, 8, 8)
+
+    np.testing.assert_allclose(found[0, ..., 1:], 0, atol=1e-6)
+    np.testing.assert_allclose(found[1, ..., 2], 1 / 1.1, rtol=1e-3)
 
 
 def test_domain_does_not_mind_brightness_and_contrast():
