@@ -81,6 +81,6 @@ def patches_folder(cubes_folder, tmp_path_factory):
     (folder / "cxr" / "labels.csv").write_text("\n".join(lines) + "\n")
     for patient, at in (("P0", (70, 40)), ("T1", (90, 80))):
         shadow = (row - at[0]) ** 2 + (column - at[1]) ** 2 <= 36
-        write(f"drr/{patient}_a_drr.png", 60 + row / 2 + 70 * shadow)
+        write(f"drr/{patient}_a_drr.png", 60 + row / 2 + 20 * shadow)
         write(f"drr/{patient}_a_drr_mask.png", 255 * shadow)
     return folder
