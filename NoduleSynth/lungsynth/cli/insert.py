@@ -1,4 +1,4 @@
-"""``lungsynth insert``: nodules into a CT of the user's."""
+"""``lungsynth insert``: nodules into a CT or a radiograph of the user's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lungsynth.cli.insert_radiograph import RadiographJob, insert_radiograph
 from lungsynth.cli.insertion import Targets, insert_and_write, load, summary
 from lungsynth.cli.options import (
     MASK_SUFFIXES,
@@ -19,7 +20,6 @@ from lungsynth.cli.options import (
     ProgressOption,
     RandomSeedOption,
     Site,
-    SynthesizerOption,
     WeightsOption,
     number,
     whole,
@@ -35,7 +35,8 @@ from lungsynth.core.nodule import (
     Seed,
     draw_nodule,
 )
-from lungsynth.synthesizers import KNOW_MALIGNANCY
+from lungsynth.core.radiograph import Kind
+from lungsynth.synthesizers import CXR_SYNTHESIZERS, KNOW_MALIGNANCY, SYNTHESIZERS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,16 +44,25 @@ if TYPE_CHECKING:
     from lungsynth.core.volume import Volume
 
 DEFAULT_DIAMETER_MM = 10.0
+DEFAULT_SYNTHESIZER = "mcgan"
 MOST_AUTO = 1000
 UNDRAWN = 2**63 - 1  # stands for a latent seed that the user did not give
 
 
 def insert(
     input_path: Annotated[
-        Path, typer.Option("--input", help="CT: DICOM folder, .dcm, .nii(.gz), .nrrd, .mha, .mhd.")
+        Path,
+        typer.Option(
+            "--input",
+            help="CT: DICOM folder, .dcm, .nii(.gz), .nrrd, .mha, .mhd. Radiograph: DICOM, .png, "
+            ".jpg, or one slice.",
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", help="CT with nodules: .nii(.gz), .nrrd, .mha, .mhd.")
+        Path,
+        typer.Option(
+            "--output", help="With nodules: .nii(.gz), .nrrd, .mha, .mhd; radiographs .dcm, .png."
+        ),
     ],
     seed_ras: Annotated[
         list[str] | None,
@@ -67,24 +77,69 @@ def insert(
             "--auto", parser=whole(1, MOST_AUTO), metavar="N", help="Find N places itself."
         ),
     ] = None,
-    site: Annotated[Site, typer.Option("--site", help="Where --auto looks.")] = Site.PARENCHYMA,
-    synthesizer: SynthesizerOption = "mcgan",
+    site: Annotated[
+        Site | None, typer.Option("--site", help="CT: where --auto looks; parenchyma.")
+    ] = None,
+    synthesizer: Annotated[
+        str | None,
+        typer.Option(
+            "--synthesizer",
+            help="Which one; see 'lungsynth models list'. mcgan for CT, for radiographs the best "
+            "that is ready.",
+        ),
+    ] = None,
     diameter_mm: Annotated[
         float | None,
         typer.Option(
             "--diameter-mm",
             parser=number,
             metavar="D",
-            help="Diameter; 10, or drawn from 5 to 25 with --auto.",
+            help="Diameter; 10 (15 in radiographs), or drawn with --auto.",
         ),
     ] = None,
     attenuation: Annotated[
         Attenuation | None,
-        typer.Option("--attenuation", help="Kind; solid, or drawn with --auto."),
+        typer.Option("--attenuation", help="CT: kind; solid, or drawn with --auto."),
     ] = None,
     malignancy: Annotated[
-        Malignancy | None, typer.Option("--malignancy", help="What a reader would call it.")
+        Malignancy | None, typer.Option("--malignancy", help="CT: what a reader would call it.")
     ] = None,
+    diameter_px: Annotated[
+        float | None,
+        typer.Option(
+            "--diameter-px", parser=number, metavar="D", help="Radiograph: diameter in its pixels."
+        ),
+    ] = None,
+    pixel_spacing_mm: Annotated[
+        float | None,
+        typer.Option(
+            "--pixel-spacing-mm",
+            parser=number,
+            metavar="S",
+            help="Radiograph: its pixel spacing where the file has none; places stay as they are.",
+        ),
+    ] = None,
+    contrast: Annotated[
+        float | None,
+        typer.Option(
+            "--contrast",
+            parser=number,
+            metavar="C",
+            help="Radiograph: how much brighter, over the image's range; about 0.03 to 0.2.",
+        ),
+    ] = None,
+    lung_fields: Annotated[
+        Path | None,
+        typer.Option(
+            "--lung-fields", help="Radiograph: mask of the lungs, same size; found where not given."
+        ),
+    ] = None,
+    behind_heart: Annotated[
+        bool,
+        typer.Option(
+            "--behind-heart", help="Radiograph: --auto also looks behind heart and diaphragm."
+        ),
+    ] = False,
     random_seed: RandomSeedOption = 0,
     mask: Annotated[
         Path | None, typer.Option("--mask", help="Nodule mask: .seg.nrrd, .nrrd, .nii(.gz).")
@@ -100,17 +155,46 @@ def insert(
     bank: BankOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
-    """Put nodules into a chest CT; the input is never changed."""
+    """Put nodules into a chest CT or radiograph; the input is never changed."""
     if sum(bool(given) for given in (seed_ras, seeds, auto)) != 1:
         msg = "give the places by exactly one of --seed-ras, --seeds and --auto"
         raise LungSynthError(msg)
+    targets = Targets(output, mask, report, preview)
+    for_ct = {"--attenuation": attenuation, "--malignancy": malignancy, "--site": site}
+    for_radiographs = {
+        "--diameter-px": diameter_px,
+        "--pixel-spacing-mm": pixel_spacing_mm,
+        "--contrast": contrast,
+        "--lung-fields": lung_fields,
+        "--behind-heart": behind_heart or None,
+    }
+    kind = check_kind(input_path, synthesizer, for_ct, for_radiographs)
+    _check_targets(targets, input_path, kind)
+    if kind is Kind.RADIOGRAPH:
+        job = RadiographJob(
+            input_path=input_path,
+            targets=targets,
+            places=[parse_ras(text) for text in seed_ras or ()],
+            seeds_path=seeds,
+            auto=auto or 0,
+            diameter_mm=diameter_mm,
+            diameter_px=diameter_px,
+            contrast=contrast,
+            pixel_spacing_mm=pixel_spacing_mm,
+            lung_fields=lung_fields,
+            behind_heart=behind_heart,
+            synthesizer=synthesizer,
+            random_seed=random_seed,
+        )
+        with Reporter(progress) as reporter:
+            insert_radiograph(job, reporter, device=device, weights=weights, bank=bank)
+        return
+    synthesizer = synthesizer or DEFAULT_SYNTHESIZER
     default = NoduleSpec(
         DEFAULT_DIAMETER_MM if diameter_mm is None else diameter_mm,
         attenuation or Attenuation.SOLID,
         malignancy,
     )
-    targets = Targets(output, mask, report, preview)
-    _check_targets(targets, input_path)
     rng = _rng(random_seed)
     # what needs no volume is checked before one is read
     listed = _listed_seeds(seed_ras, seeds, default, random_seed)
@@ -128,7 +212,9 @@ def insert(
                 "malignancy": malignancy,
             }
             reporter.stage("finding places")
-            listed = _proposed_seeds(volume, auto, site, fixed, rng, model.box_mm)
+            listed = _proposed_seeds(
+                volume, auto, site or Site.PARENCHYMA, fixed, rng, model.box_mm
+            )
         asks_malignancy = any(seed.spec.malignancy is not None for seed in listed)
         if asks_malignancy and synthesizer not in KNOW_MALIGNANCY:
             reporter.info(
@@ -147,9 +233,45 @@ def insert(
         )
 
 
-def _check_targets(targets: Targets, input_path: Path) -> None:
+def check_kind(
+    input_path: Path,
+    synthesizer: str | None,
+    for_ct: Mapping[str, object],
+    for_radiographs: Mapping[str, object],
+) -> Kind:
+    """Return what the input is, once synthesizer and options are known to go with it.
+
+    Raises:
+        LungSynthError: If the synthesizer or an option is for the other kind of image.
+    """
+    from lungsynth.io.radiograph_reading import kind_of  # which loads SimpleITK and pydicom
+
+    kind = kind_of(input_path)
+    tables = {Kind.CT: SYNTHESIZERS, Kind.RADIOGRAPH: CXR_SYNTHESIZERS}
+    here = tables.pop(kind)
+    ((other, elsewhere),) = tables.items()
+    if synthesizer is not None and synthesizer not in here and synthesizer in elsewhere:
+        msg = (
+            f"{input_path} is a {kind}, and {synthesizer} needs a {other}; for a {kind} there are "
+            f"{', '.join(sorted(here))}"
+        )
+        raise LungSynthError(msg)
+    wrong = for_radiographs if kind is Kind.CT else for_ct
+    for option, value in wrong.items():
+        if value is not None:
+            msg = f"{option} is for a {other}, and {input_path} is a {kind}"
+            raise LungSynthError(msg)
+    return kind
+
+
+def _check_targets(targets: Targets, input_path: Path, kind: Kind) -> None:
+    from lungsynth.io.radiograph_writing import output_suffixes
+
     options = {
-        "volume": ("--output", VOLUME_SUFFIXES),
+        "volume": (
+            "--output",
+            VOLUME_SUFFIXES if kind is Kind.CT else output_suffixes(input_path),
+        ),
         "mask": ("--mask", MASK_SUFFIXES),
         "report": ("--report", (".json",)),
         "preview": ("--preview", (".png",)),

@@ -24,6 +24,13 @@ CONTRAST_RANGE = (0.005, 0.6)
 _SAMPLED_PIXELS = 1 << 18
 
 
+class Kind(StrEnum):
+    """What an input is taken for."""
+
+    CT = "CT"
+    RADIOGRAPH = "radiograph"
+
+
 class Photometric(StrEnum):
     """Whether a larger value is darker (MONOCHROME1) or brighter (MONOCHROME2)."""
 

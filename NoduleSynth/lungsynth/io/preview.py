@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +59,20 @@ def write_preview(
     Raises:
         LungSynthError: If the file cannot be written.
     """
+    write_picture(lambda: preview_picture(before, after, insertions), path)
+
+
+def write_picture(draw: Callable[[], Picture], path: Path) -> None:
+    """Draw a picture and write it as PNG.
+
+    Raises:
+        LungSynthError: If the file cannot be written.
+    """
     path = Path(path)
     if path.suffix.lower() != ".png":
         msg = f"cannot write {shown(path)}: a preview is a .png"
         raise LungSynthError(msg)
-    picture = preview_picture(before, after, insertions)
+    picture = draw()
     with atomic_path(path) as temporary:
         try:
             with quiet_stderr():
@@ -105,7 +114,7 @@ def _draw_block(
 ) -> None:
     seed, spec, measured = insertion.seed, insertion.spec, insertion.measured
     place = ", ".join(f"{x:.1f}" for x in seed.position_ras_mm)
-    color = _color(number)
+    color = color_of(number)
     draw_text(block, f"{segment_name(insertion, number + 1)} at RAS {place}", (4, 0), color=color)
     line = (
         f"asked {spec.diameter_mm:.1f} mm, measured {measured.diameter_mm:.1f} mm, "
@@ -126,7 +135,7 @@ def _draw_block(
             _overview(after, insertion, axes, color),
             _grey(sample(before, near)),
             _grey(sample(after, near)),
-            _outlined(_grey(sample(after, near)), mask_at(after, insertion, near), color),
+            outlined(_grey(sample(after, near)), mask_at(after, insertion, near), color),
         )
         top = 3 * _LINE + row * (TILE + _GAP)
         for column, tile in enumerate(tiles):
@@ -179,12 +188,13 @@ def _grey(hu: NDArray[np.float32]) -> Picture:
     return np.repeat(levels[..., None], 3, axis=2)
 
 
-def _color(number: int) -> tuple[int, int, int]:
+def color_of(number: int) -> tuple[int, int, int]:
+    """Return the colour of the nodule of that number, from 0, as in its segment but lighter."""
     r, g, b = COLORS[number % len(COLORS)]
     return int(80 + 175 * r), int(80 + 175 * g), int(80 + 175 * b)  # lighter: on dark lung
 
 
-def _outlined(tile: Picture, mask: NDArray[np.bool_], color: tuple[int, int, int]) -> Picture:
+def outlined(tile: Picture, mask: NDArray[np.bool_], color: tuple[int, int, int]) -> Picture:
     """Colour the ring just outside the mask, so that the nodule itself stays to be seen."""
     tile[ndimage.binary_dilation(mask, iterations=2) & ~mask] = color
     return tile

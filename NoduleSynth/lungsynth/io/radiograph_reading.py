@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from lungsynth.core.errors import LungSynthError
-from lungsynth.core.radiograph import Photometric, Radiograph, image_plane_matrix
+from lungsynth.core.radiograph import Kind, Photometric, Radiograph, image_plane_matrix
 from lungsynth.io import dicom
 from lungsynth.io.itk import array_of, quiet_stderr, reason
 from lungsynth.io.radiograph_dicom import RADIOGRAPH_MODALITIES, read_dicom_radiograph
@@ -24,13 +23,6 @@ LARGEST_SIDE_MM = 700.0
 _BACKGROUND_SHARE, _MIDDLE_SHARE = 0.8, 0.08
 """(ours) A page of text is mostly one value, and little of the rest is grey."""
 _HU_OF_AIR = -700.0
-
-
-class Kind(StrEnum):
-    """What an input is taken for."""
-
-    CT = "CT"
-    RADIOGRAPH = "radiograph"
 
 
 def kind_of(path: Path) -> Kind:
@@ -150,7 +142,10 @@ def _from_slice(path: Path) -> Radiograph:
 def _check(path: Path, image: Radiograph) -> None:
     rows, columns = image.pixels.shape
     if min(rows, columns) < LEAST_SIDE:
-        msg = f"{path}: {columns} x {rows} pixels; a radiograph needs {LEAST_SIDE} on each side"
+        msg = (
+            f"{path}: a 2-D image of {columns} x {rows} pixels; a radiograph needs {LEAST_SIDE} on "
+            "each side, and a CT is a volume"
+        )
         raise LungSynthError(msg)
     if image.pixels.dtype.kind == "f" and not np.isfinite(image.pixels).all():
         msg = f"{path}: has NaN or infinite pixels; they must be finite"

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lungsynth import __version__
-from lungsynth.core.contracts import CtSynthesizer
+from lungsynth.core.contracts import CtSynthesizer, CxrSynthesizer
 from lungsynth.core.insertion import Insertion
+from lungsynth.core.radiograph_insertion import CxrInsertion
 from lungsynth.io.atomic import atomic_path
 
 Json = dict[str, Any]
@@ -19,8 +20,8 @@ Json = dict[str, Any]
 
 def insertion_report(
     *,
-    insertions: Sequence[Insertion],
-    synthesizer: CtSynthesizer,
+    insertions: Sequence[Insertion | CxrInsertion],
+    synthesizer: CtSynthesizer | CxrSynthesizer,
     input_path: Path | str,
     output_path: Path | str,
     seconds: Mapping[str, float],
@@ -51,33 +52,58 @@ def insertion_report(
     }
 
 
-def _entry(insertion: Insertion) -> Json:
-    spec, measured = insertion.spec, insertion.measured
+def _entry(insertion: Insertion | CxrInsertion) -> Json:
+    asked, measured = (
+        _of_radiograph(insertion) if isinstance(insertion, CxrInsertion) else _of_ct(insertion)
+    )
     return {
         "name": insertion.seed.name,
         # 0.1 micrometre: the same box and the same voxels when it is replayed
         "seed_ras_mm": [_rounded(x, 4) for x in insertion.seed.position_ras_mm],
-        "asked": {
-            "diameter_mm": float(spec.diameter_mm),
-            "attenuation": str(spec.attenuation),
-            "malignancy": None if spec.malignancy is None else str(spec.malignancy),
-        },
-        "measured": {
-            "diameter_mm": _rounded(measured.diameter_mm, 2),
-            "mean_hu": _rounded(measured.mean_hu, 1),
-            "volume_mm3": _rounded(measured.volume_mm3, 1),
-        },
+        "asked": asked,
+        "measured": measured,
         "box_ijk": [[int(x) for x in corner] for corner in insertion.box],
-        "latent_seed": int(spec.latent_seed),
+        "latent_seed": int(insertion.spec.latent_seed),
         "within_tolerance": bool(insertion.within_tolerance),
         "note": insertion.note,
         "details": {str(key): str(value) for key, value in insertion.details.items()},
     }
 
 
-def _rounded(value: float, digits: int) -> float | None:
+def _of_ct(insertion: Insertion) -> tuple[Json, Json]:
+    """Return what was asked of a nodule in CT and what was measured."""
+    spec, measured = insertion.spec, insertion.measured
+    asked = {
+        "diameter_mm": float(spec.diameter_mm),
+        "attenuation": str(spec.attenuation),
+        "malignancy": None if spec.malignancy is None else str(spec.malignancy),
+    }
+    return asked, {
+        "diameter_mm": _rounded(measured.diameter_mm, 2),
+        "mean_hu": _rounded(measured.mean_hu, 1),
+        "volume_mm3": _rounded(measured.volume_mm3, 1),
+    }
+
+
+def _of_radiograph(insertion: CxrInsertion) -> tuple[Json, Json]:
+    """Return what was asked of a nodule in a radiograph and what was measured."""
+    spec, measured = insertion.spec, insertion.measured
+    asked = {
+        "diameter_mm": spec.diameter_mm,
+        "diameter_px": spec.diameter_px,
+        "contrast": spec.contrast,
+    }
+    return asked, {
+        "diameter_mm": _rounded(measured.diameter_mm, 2),
+        "diameter_px": _rounded(measured.diameter_px, 2),
+        "contrast": _rounded(measured.contrast, 4),
+        "area_px": measured.area_px,
+    }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
     """Round; JSON knows no NaN."""
-    return round(float(value), digits) if math.isfinite(value) else None
+    return None if value is None or not math.isfinite(value) else round(float(value), digits)
 
 
 def write_report(report: Json, path: Path) -> None:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import Attenuation, Malignancy, NoduleSpec, Seed
+from lungsynth.core.radiograph import CxrNoduleSpec, CxrSeed
 
 _Kind = TypeVar("_Kind", Attenuation, Malignancy)
+_AnySeed = TypeVar("_AnySeed", Seed, CxrSeed)
+_Place = tuple[float, float, float]
 POINT_TYPES = ("Fiducial", "PointList")
 _COLUMNS = ("r", "a", "s", "ras", "diameter_mm", "attenuation", "malignancy", "latent_seed", "name")
+_CXR_COLUMNS = (
+    *("r", "a", "s", "ras"),
+    *("diameter_mm", "diameter_px", "contrast", "latent_seed", "name"),
+)
 
 
 def read_seeds(path: Path, default: NoduleSpec) -> list[Seed]:
@@ -34,6 +41,39 @@ def read_seeds(path: Path, default: NoduleSpec) -> list[Seed]:
         LungSynthError: If the file cannot be read or holds no seed, or a row is wrong; the
             message names the line.
     """
+    return _read_any(
+        path,
+        _COLUMNS,
+        lambda row: _seed_of_row(row, default),
+        lambda position, label: Seed(position, default, label),
+    )
+
+
+def read_cxr_seeds(path: Path, default: CxrNoduleSpec) -> list[CxrSeed]:
+    """Read seeds in a radiograph, as ``read_seeds`` does those in a CT.
+
+    The columns of a .csv are r, a, s (or ras), diameter_mm or diameter_px, contrast, latent_seed
+    and name. Positions are those of the image as Slicer loads it: where the file has no geometry,
+    the pixel in column c and row r lies at (-c, -r, 0).
+
+    Raises:
+        LungSynthError: As in ``read_seeds``.
+    """
+    return _read_any(
+        path,
+        _CXR_COLUMNS,
+        lambda row: _cxr_seed_of_row(row, default),
+        lambda position, label: CxrSeed(position, default, label),
+    )
+
+
+def _read_any(
+    path: Path,
+    columns: Sequence[str],
+    of_row: Callable[[Mapping[str, str]], _AnySeed],
+    of_point: Callable[[_Place, str], _AnySeed],
+) -> list[_AnySeed]:
+    """Read seeds of either kind."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -44,9 +84,9 @@ def read_seeds(path: Path, default: NoduleSpec) -> list[Seed]:
         msg = f"{path}: not a text file in UTF-8; seeds come as .csv or .mrk.json"
         raise LungSynthError(msg) from error
     if path.suffix.lower() == ".csv":
-        seeds = _from_csv(text, path, default)
+        seeds = _from_csv(text, path, columns, of_row)
     elif path.suffix.lower() == ".json":
-        seeds = _from_markups(text, path, default)
+        seeds = _from_markups(text, path, of_point)
     else:
         msg = f"{path}: seeds come as .csv or .mrk.json"
         raise LungSynthError(msg)
@@ -56,13 +96,18 @@ def read_seeds(path: Path, default: NoduleSpec) -> list[Seed]:
     return seeds
 
 
-def _from_csv(text: str, path: Path, default: NoduleSpec) -> list[Seed]:
+def _from_csv(
+    text: str,
+    path: Path,
+    columns: Sequence[str],
+    of_row: Callable[[Mapping[str, str]], _AnySeed],
+) -> list[_AnySeed]:
     first = text.splitlines()[0] if text.strip() else ""
     separator = ";" if ";" in first else "\t" if "\t" in first else ","
     reader = csv.reader(text.splitlines(), delimiter=separator, skipinitialspace=True)
     names = [name.strip().lower() for name in next(reader, [])]
-    _check_columns(names, path)
-    seeds: list[Seed] = []
+    _check_columns(names, path, columns)
+    seeds: list[_AnySeed] = []
     for cells in reader:
         if not any(cell.strip() for cell in cells) or cells[0].lstrip().startswith("#"):
             continue
@@ -72,27 +117,27 @@ def _from_csv(text: str, path: Path, default: NoduleSpec) -> list[Seed]:
             raise LungSynthError(msg)
         row = {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
         try:
-            seeds.append(_seed_of_row(row, default))
+            seeds.append(of_row(row))
         except LungSynthError as error:
             msg = f"{where}: {error}"
             raise LungSynthError(msg) from None
     return seeds
 
 
-def _check_columns(names: list[str], path: Path) -> None:
-    unknown = [name for name in names if name not in _COLUMNS]
+def _check_columns(names: list[str], path: Path, columns: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in columns]
     repeated = len(set(names)) < len(names)
     placed = {"r", "a", "s"} <= set(names) or "ras" in names
     if unknown or repeated or not placed:
         said = f"'{', '.join(names)}'" if names else "nothing"
         msg = (
             f"{path}, line 1: the header is {said}; it needs r, a, s (or ras) and may have "
-            f"{', '.join(_COLUMNS[4:])}"
+            f"{', '.join(columns[4:])}"
         )
         raise LungSynthError(msg)
 
 
-def _seed_of_row(row: Mapping[str, str], default: NoduleSpec) -> Seed:
+def _place_of_row(row: Mapping[str, str]) -> _Place:
     if row.get("ras"):
         position = tuple(row["ras"].replace(",", " ").replace(";", " ").split())
     else:
@@ -101,6 +146,26 @@ def _seed_of_row(row: Mapping[str, str], default: NoduleSpec) -> Seed:
         msg = f"ras needs three numbers; got '{row['ras']}'"
         raise LungSynthError(msg)
     r, a, s = (_number(text, axis) for text, axis in zip(position, "ras", strict=True))
+    return (r, a, s)
+
+
+def _cxr_seed_of_row(row: Mapping[str, str], default: CxrNoduleSpec) -> CxrSeed:
+    given = {
+        name: _number(text, name)
+        for name in ("diameter_mm", "diameter_px", "contrast")
+        if (text := row.get(name, ""))
+    }
+    own_size = "diameter_mm" in given or "diameter_px" in given
+    spec = CxrNoduleSpec(
+        diameter_mm=given.get("diameter_mm") if own_size else default.diameter_mm,
+        diameter_px=given.get("diameter_px") if own_size else default.diameter_px,
+        contrast=given.get("contrast", default.contrast),
+        latent_seed=_whole(row["latent_seed"]) if row.get("latent_seed") else default.latent_seed,
+    )
+    return CxrSeed(_place_of_row(row), spec, row.get("name", ""))
+
+
+def _seed_of_row(row: Mapping[str, str], default: NoduleSpec) -> Seed:
     malignancy = row.get("malignancy", "").lower()
     latent_seed = row.get("latent_seed", "")
     spec = NoduleSpec(
@@ -109,7 +174,7 @@ def _seed_of_row(row: Mapping[str, str], default: NoduleSpec) -> Seed:
         malignancy=_one_of(malignancy, Malignancy) if malignancy else default.malignancy,
         latent_seed=_whole(latent_seed) if latent_seed else default.latent_seed,
     )
-    return Seed((r, a, s), spec, row.get("name", ""))
+    return Seed(_place_of_row(row), spec, row.get("name", ""))
 
 
 def _number(text: str, column: str) -> float:
@@ -139,10 +204,12 @@ def _one_of(text: str, kinds: type[_Kind]) -> _Kind:
         raise LungSynthError(msg) from None
 
 
-def _from_markups(text: str, path: Path, default: NoduleSpec) -> list[Seed]:
+def _from_markups(
+    text: str, path: Path, of_point: Callable[[_Place, str], _AnySeed]
+) -> list[_AnySeed]:
     try:
         lists = json.loads(text)["markups"]
-        return [Seed(position, default, label) for position, label in _points(lists, path)]
+        return [of_point(position, label) for position, label in _points(lists, path)]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         msg = f"{path}: not a Slicer markups file: {type(error).__name__}: {error}"
         raise LungSynthError(msg) from None

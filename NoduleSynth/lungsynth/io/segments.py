@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungsynth.core.insertion import Insertion
+from lungsynth.core.radiograph_insertion import CxrInsertion
 
 TERMINOLOGY = (
     "Segmentation category and type - DICOM master list"
@@ -31,7 +32,9 @@ COLORS = (
 )
 
 
-def label_map(insertions: Sequence[Insertion], shape: tuple[int, ...]) -> NDArray[np.generic]:
+def label_map(
+    insertions: Sequence[Insertion | CxrInsertion], shape: tuple[int, ...]
+) -> NDArray[np.generic]:
     """Return an array (K, J, I) with n in nodule n, counted from 1, and 0 elsewhere.
 
     uint8 as long as that can count the nodules, else uint16. Where two share a voxel the
@@ -44,7 +47,9 @@ def label_map(insertions: Sequence[Insertion], shape: tuple[int, ...]) -> NDArra
     return labels
 
 
-def segment_header(insertions: Sequence[Insertion], shape: tuple[int, ...]) -> dict[str, str]:
+def segment_header(
+    insertions: Sequence[Insertion | CxrInsertion], shape: tuple[int, ...]
+) -> dict[str, str]:
     """Return the header keys that make a label map (K, J, I) a Slicer segmentation."""
     # Slicer cuts a shared layer to the extent of its first segment, so all get the whole grid:
     # the extent of the nodule itself would lose every other nodule.
@@ -75,8 +80,9 @@ def segment_header(insertions: Sequence[Insertion], shape: tuple[int, ...]) -> d
     return header
 
 
-def segment_name(insertion: Insertion, number: int) -> str:
+def segment_name(insertion: Insertion | CxrInsertion, number: int) -> str:
     """Return how the nodule is called in lists: its number or name, size and attenuation."""
-    spec = insertion.spec
     name = insertion.seed.name or f"Nodule {number}"
-    return f"{name} ({spec.diameter_mm:g} mm {spec.attenuation})"
+    if isinstance(insertion, CxrInsertion):
+        return f"{name} ({insertion.spec.size})"
+    return f"{name} ({insertion.spec.diameter_mm:g} mm {insertion.spec.attenuation})"

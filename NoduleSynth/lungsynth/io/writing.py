@@ -17,6 +17,7 @@ from lungsynth import __version__
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Insertion
 from lungsynth.core.mark import SYNTHETIC
+from lungsynth.core.radiograph_insertion import CxrInsertion
 from lungsynth.core.volume import Volume
 from lungsynth.io import nifti
 from lungsynth.io.atomic import atomic_path, check_side_file, shown
@@ -53,12 +54,12 @@ def write_volume(volume: Volume, path: Path) -> None:
     _write(volume.voxels, volume.ijk_to_ras, {**volume.header, **SYNTHETIC}, Path(path))
 
 
-def write_mask(insertions: Sequence[Insertion], like: Volume, path: Path) -> None:
+def write_mask(insertions: Sequence[Insertion | CxrInsertion], like: Volume, path: Path) -> None:
     """Write the nodules as a label map on the grid of ``like``: nodule n has the value n, from 1.
 
     Args:
         insertions: Nodules; where two share a voxel the earlier keeps it.
-        like: The volume that they are in.
+        like: The volume that they are in; of a radiograph its ``as_volume``.
         path: .seg.nrrd (with Slicer's segment names, colours and terminology), or a bare label
             map as .nii.gz, .nii or .nrrd.
 

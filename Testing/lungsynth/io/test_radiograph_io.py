@@ -10,9 +10,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from lungsynth.core.errors import LungSynthError
-from lungsynth.core.radiograph import Photometric
+from lungsynth.core.radiograph import Kind, Photometric
 from lungsynth.io import png
-from lungsynth.io.radiograph_reading import Kind, kind_of, lateral_view, read_radiograph
+from lungsynth.io.radiograph_reading import kind_of, lateral_view, read_radiograph
 from lungsynth.io.radiograph_writing import output_suffixes, write_radiograph
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
