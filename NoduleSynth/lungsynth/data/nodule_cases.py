@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -151,7 +152,7 @@ def load_cases(path: Path) -> list[NoduleCase]:
                     zip(stored["patients"], stored["sources"], strict=True)
                 )
             ]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         msg = f"{path}: not a readable archive of cases ({error}); remove it to have it made again"
         raise LungSynthError(msg) from None
 
