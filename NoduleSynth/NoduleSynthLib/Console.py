@@ -22,7 +22,7 @@ from lungsynth.core.insertion import Insertion
 from lungsynth.core.nodule import NoduleSpec
 from lungsynth_slicer.seeds import SeedList
 from lungsynth_slicer.volumes import volumeFromNode
-from NoduleSynthLib.Outputs import makeSeedList
+from NoduleSynthLib.Outputs import madeFrom, makeSeedList, removeWithParts
 
 if TYPE_CHECKING:
     from lungsynth_slicer.history import Step
@@ -115,6 +115,18 @@ class ConsoleMixin:
     def seedsFor(self, volume: slicer.vtkMRMLScalarVolumeNode) -> Seeds:
         """Return a new, empty list of seeds for a volume."""
         return Seeds(makeSeedList(volume.GetScene(), volume))
+
+    def remove(self, volume: slicer.vtkMRMLScalarVolumeNode | None) -> None:
+        """Remove a volume with all that was made from it: seeds, outputs, masks and tables.
+
+        Nothing else in the scene is touched; None, of a volume that could not be loaded, is
+        nothing.
+        """
+        if volume is None or volume.GetScene() is None:
+            return
+        for node in madeFrom(volume):
+            removeWithParts(node)
+        removeWithParts(volume)
 
     def insertNow(
         self,

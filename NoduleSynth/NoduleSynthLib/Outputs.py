@@ -175,6 +175,27 @@ def isOutputOf(
     return bool(output.GetNodeReferenceID(INPUT) == volume.GetID())
 
 
+def madeFrom(volume: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLNode]:
+    """Return all that was made for a volume: its outputs with their parts, its lists of seeds."""
+    found: list[slicer.vtkMRMLNode] = []
+    for output in outputsOf(volume):
+        found += [*partsOf(output), output]
+    scene = volume.GetScene()
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLMarkupsFiducialNode")):
+        node = scene.GetNthNodeByClass(n, "vtkMRMLMarkupsFiducialNode")
+        if node.GetNodeReferenceID(INPUT) == volume.GetID():
+            found.append(node)
+    return found
+
+
+def partsOf(node: slicer.vtkMRMLNode) -> list[slicer.vtkMRMLNode]:
+    """Return the segmentation and table that belong to an output; none for other nodes."""
+    if not node.GetNodeReferenceID(INPUT):
+        return []
+    parts = [node.GetNodeReference(role) for role in (SEGMENTATION, TABLE)]
+    return [part for part in parts if part is not None]
+
+
 def removeWithParts(node: slicer.vtkMRMLDisplayableNode) -> None:
     """Remove a node with what only it uses."""
     scene = node.GetScene()
