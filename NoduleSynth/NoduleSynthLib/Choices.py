@@ -56,9 +56,10 @@ class Choices:
         if _idOf(volume) == self._inputId:
             return
         self._inputId = _idOf(volume)
+        self._previewPanel.forget()
+        self._insertPanel.forget()
         if volume is None:
             return
-        self._previewPanel.hide()
         made = list(outputsOf(volume))
         self._outputId = _idOf(made[-1]) if made else None
         if made or (p.outputVolume and not isOutputOf(p.outputVolume, volume)):
@@ -77,6 +78,7 @@ class Choices:
         if self._logic.running:  # it is the run that made it
             return
         self._previewPanel.hide()
+        self._insertPanel.forget()
         chooseOutput(p, output)
         restate(p)
 

@@ -49,8 +49,10 @@ class InsertPanel:
         self.previewShown = False
         self._progress = (0, 0, "")
         self._words = self._info = ""
+        self._told = ""  # of nodules in the output
         self._started = 0.0
         self._firstDone = 0.0
+        self._asked: slicer.vtkMRMLScalarVolumeNode | None = None
         self._clock = qt.QTimer()
         self._clock.setInterval(250)
         self._clock.timeout.connect(self._tick)
@@ -72,6 +74,13 @@ class InsertPanel:
         """Show a line that must not be lost among the progress: it stays until the next start."""
         self._info = message
         self.say(self._words)
+
+    def forget(self) -> None:
+        """Say nothing more of the last insertion: another volume or output was chosen."""
+        self._list([])
+        if self._words == self._told:
+            self._info = self._told = ""
+            self.say("")
 
     def stop(self) -> None:
         """Stop the clock; the panel goes."""
@@ -96,6 +105,7 @@ class InsertPanel:
         self._firstDone = 0.0
         self._progress = (0, 0, "starting")
         self._info = ""
+        self._asked = self.p.inputVolume
         self.logic.insert(
             self.p, onDone=self._done, onError=self._failed, onProgress=self._progressed
         )
@@ -144,10 +154,16 @@ class InsertPanel:
         if len(steps) == 1:
             said = _("1 nodule inserted in {seconds} s.")
         seconds = f"{time.monotonic() - self._started:.1f}"
-        self._ended(said.format(count=len(steps), seconds=seconds))
+        said = said.format(count=len(steps), seconds=seconds)
+        asked, self._asked = self._asked, None
+        if self.p is None or self.p.inputVolume is not asked:
+            name = asked.GetName() if asked is not None else ""
+            self._ended(_("'{name}': {said}").format(name=name, said=said))
+            return
+        self._ended(said)
+        self._told = said
         self._list([step.insertion for step in steps])
-        if self.p is not None:
-            self.p.afterPercent = 100
+        self.p.afterPercent = 100
         self.showLayers()
 
     def _list(self, insertions: Sequence[Insertion]) -> None:
@@ -165,7 +181,8 @@ class InsertPanel:
             self.say(str(error))
         else:
             self._list([])
-            self.say(said.format(name=step.insertion.seed.name or _("The nodule")))
+            self._told = said.format(name=step.insertion.seed.name or _("The nodule"))
+            self.say(self._told)
         self.onChanged()
 
     # --- before and after ----------------------------------------------------------------------

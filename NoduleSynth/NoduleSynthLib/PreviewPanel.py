@@ -51,6 +51,11 @@ class PreviewPanel:
         if shown:
             self.insertPanel.showLayers()
 
+    def forget(self) -> None:
+        """Take the preview and what was said of it away: it was of another volume."""
+        self.hide()
+        self.ui.previewLabel.setVisible(False)
+
     def _shown(self) -> None:
         self.ui.previewLabel.setVisible(False)
         self.insertPanel.showLayers(self.live.node)

@@ -53,6 +53,7 @@ class SeedsPanel:
         self._selectedSpec: NoduleSpec | None = None  # of the selected seed, when shown
         self._shownSpec: NoduleSpec | None = None  # what the section Nodule showed then
         self._showing = False
+        self._typedVariant: int | None = None  # for the next seed; later ones draw theirs
         self.table = SeedTable(
             ui.seedsTable,
             onSelect=self.select,
@@ -65,6 +66,12 @@ class SeedsPanel:
         ui.proposeButton.clicked.connect(lambda *_: self.propose())
         ui.removeSeedButton.clicked.connect(lambda *_: self.removeSelected())
         ui.drawAnotherButton.clicked.connect(lambda *_: self.drawAnother())
+
+    def begin(self, p: NoduleSynthParameterNode | None) -> None:
+        """Work on other settings."""
+        self.p = p
+        self.selectedId = self._selectedSpec = self._typedVariant = None
+        self._shownSpec = specOf(p) if p is not None else None
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -128,7 +135,9 @@ class SeedsPanel:
         seeds = SeedList(self.p.seeds)
         for point in seeds.points():
             if not point.specified:
-                latent = drawLatentSeed(point.id, self.p.randomSeed)
+                typed, self._typedVariant = self._typedVariant, None
+                drawn = drawLatentSeed(point.id, self.p.randomSeed)
+                latent = drawn if typed is None else typed
                 seeds.setSpec(point.id, replace(specOf(self.p), latent_seed=latent))
                 self.selectedId = point.id
 
@@ -176,7 +185,11 @@ class SeedsPanel:
         spec, shown = specOf(self.p), self._shownSpec
         self._shownSpec = spec
         point = self.selected()
-        if point is None or shown is None or spec == shown:
+        if shown is None or spec == shown:
+            return
+        if point is None:
+            if spec.latent_seed != shown.latent_seed:
+                self._typedVariant = spec.latent_seed
             return
         changed = {
             f.name: getattr(spec, f.name)
@@ -190,7 +203,9 @@ class SeedsPanel:
         """Show the selected seed's nodule in the section Nodule, if it became another."""
         point = self.selected()
         self.ui.noduleForLabel.text = (
-            _("{name}, and the next seed that you place:").format(name=point.label)
+            _("{name}; the next seed that you place gets its size and kind:").format(
+                name=point.label
+            )
             if point is not None
             else _("For the next seed that you place:")
         )

@@ -17,11 +17,11 @@ from slicer.util import VTKObservationMixin
 from lungsynth.core.errors import LungSynthError
 from lungsynth_slicer import dependencies
 from lungsynth_slicer.seeds import SeedList
-from lungsynth_slicer.volumes import volumeFromNode
 from NoduleSynthLib.Choices import Choices
 from NoduleSynthLib.FineTune import FineTunePanel
 from NoduleSynthLib.InsertPanel import InsertPanel
 from NoduleSynthLib.Logic import NoduleSynthLogic
+from NoduleSynthLib.Outputs import partsOf, removeWithParts
 from NoduleSynthLib.Packages import Packages
 from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode
 from NoduleSynthLib.PreviewPanel import PreviewPanel
@@ -35,6 +35,7 @@ from NoduleSynthLib.Readiness import (
 from NoduleSynthLib.SeedChecks import renew
 from NoduleSynthLib.SeedsPanel import SeedsPanel, interactionNode
 from NoduleSynthLib.Spheres import Spheres
+from NoduleSynthLib.VolumeChecks import VolumeChecks
 
 UI_FILE = "UI/NoduleSynth.ui"
 OWN_PACKAGES = ("NoduleSynthLib", "lungsynth_slicer")
@@ -53,6 +54,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._entered = False
         self._halfPath = ""  # of weights, while it is typed
         self.packages = Packages()
+        self._volumes = VolumeChecks()
 
     # --- life ----------------------------------------------------------------------------------
 
@@ -98,6 +100,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndSaveEvent, self.onSomethingChanged)
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
         self.addObserver(scene, scene.NodeRemovedEvent, self.onSomethingChanged)
+        self._orphans: list[Any] = []
         self._observeInteraction()
         self.initializeParameterNode()
 
@@ -137,6 +140,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, _caller: Any, _event: Any) -> None:  # noqa: ANN401
         """Stop what works on nodes that are about to go."""
+        self._orphans.clear()
         self.logic.cancel(_("The scene was closed; the insertion was stopped."))
         self.preview.reset()
         self.spheres.hide()
@@ -167,6 +171,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         if node is self.preview.node:
             self.preview.hide()
+        self._orphans += partsOf(node)
         inputGone = _("The CT was removed from the scene; the insertion was stopped.")
         outputGone = _("The output was removed from the scene; the insertion was stopped.")
         for role, said in (("inputVolume", inputGone), ("outputVolume", outputGone)):
@@ -206,8 +211,8 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(
                 self.p.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameters
             )
-        self.p = self.insertPanel.p = self.seedsPanel.p = p
-        self.seedsPanel.selectedId = None
+        self.p = self.insertPanel.p = p
+        self.seedsPanel.begin(p)
         self._observeSeeds(None)
         if p is None:
             return
@@ -285,18 +290,15 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show what the scene holds and what can be done with it."""
         if self.p is None:
             return
+        self._removeOrphans()
         self._observeSeeds(self.p.seeds)
         self.seedsPanel.specifyNew()
         if self.p.outputVolume is None and self.p.seeds is not None and not self.logic.running:
             renew(SeedList(self.p.seeds))
-        problem, problems, notes = "", {}, {}
-        try:
-            if self.p.inputVolume is not None:
-                volumeFromNode(self.p.inputVolume)
+        problem, problems, notes = self._volumes.problemOf(self.p.inputVolume), {}, {}
+        if not problem:
             problems = self.logic.problems(self.p)
             notes = self.logic.notes(self.p, problems)
-        except LungSynthError as error:
-            problem = str(error)
         points = self.seedsPanel.points()
         if self.seedsPanel.selected() is None and self.seedsPanel.selectedId not in {
             point.id for point in points
@@ -323,6 +325,17 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         noVolume = missing if problem or self.p.inputVolume is None else ""
         showMalignancy(self.ui, self.p.synthesizer)
         checkButtons(self.ui, self.logic, self.seedsPanel, noVolume)
+
+    def _removeOrphans(self) -> None:
+        """Remove masks and table of an output that was removed: Insert makes the same again."""
+        orphans, self._orphans = self._orphans, []
+        left = [node for node in orphans if node.GetScene() is not None]
+        for node in left:
+            removeWithParts(node)
+        if left:
+            said = _("The output was removed, and with it {names}.")
+            names = ", ".join(f"'{node.GetName()}'" for node in left)
+            self.insertPanel.say(said.format(names=names))
 
     def _updatePreview(self, problem: str, problems: dict[str, str]) -> None:
         """Ask for the nodule of the selected seed, or take the preview away."""

@@ -129,22 +129,131 @@ def test_volume_put_under_a_transform_during_a_proposal_ends_it_with_a_reason(
         (lambda hu: ((hu + 1000.0) / 8).clip(0, 255).astype(np.uint8), "8-bit grey levels"),
     ],
 )
-def test_volume_that_is_no_ct_in_hu_is_refused_as_on_the_command_line(
-    panel, add_seeds, insert, places, phantom, node_ids, slicer_app, stored, guess
+def test_volume_that_is_no_ct_in_hu_is_refused_when_it_is_chosen(
+    panel, ct, phantom, slicer_app, stored, guess
 ):
+    """In the words of the command line, and until it is one."""
     import slicer
 
     node = slicer.util.addVolumeFromArray(stored(phantom.voxels), phantom.ijk_to_ras, "Stored 肺")
     panel.p.inputVolume = node
     slicer_app.processEvents()
-    add_seeds(places[:1])
-    before = node_ids()
-    said = insert()
 
+    said = panel.ui.inputInfoLabel.text
     assert "volume 'Stored 肺': not a chest CT in HU" in said
     assert guess in said
     assert "\n" not in said
-    assert node_ids() == before
+    for button in (panel.ui.placeButton, panel.ui.proposeButton, panel.ui.insertButton):
+        assert not button.enabled
+        assert button.toolTip == said
+    assert not panel.logic.session.worker.running, "nothing had to be started to find out"
+
+    slicer.util.updateVolumeFromArray(node, phantom.voxels.copy())
+    panel.refreshSoon()
+    slicer_app.processEvents()
+    assert panel.ui.placeButton.enabled
+    assert panel.ui.inputInfoLabel.text.endswith(" mm")
+
+
+def test_script_with_a_volume_that_is_no_ct_is_refused_by_the_worker(
+    panel, phantom, places, node_ids, wait_until
+):
+    import slicer
+
+    from lungsynth.core.errors import LungSynthError
+
+    stored = ((phantom.voxels + 1000.0) / 8).clip(0, 255).astype(np.uint8)
+    node = slicer.util.addVolumeFromArray(stored, phantom.ijk_to_ras, "Stored")
+    seeds = panel.logic.seedsFor(node)
+    seeds.add(places[0])
+    before = set(node_ids())
+    with pytest.raises(LungSynthError, match=r"volume 'Stored': not a chest CT in HU"):
+        panel.logic.insertNow(node, seeds, synthesizer="procedural")
+
+    added = set(node_ids()) - before
+    assert not any("Volume" in name or "Segmentation" in name for name in added)
+
+
+def test_what_was_said_of_a_ct_goes_when_another_is_chosen(
+    panel, ct, add_seeds, insert, places, phantom, slicer_app
+):
+    import slicer
+
+    add_seeds(places[:1])
+    insert()
+    assert "N-1: " in panel.ui.resultLabel.text
+    other = slicer.util.addVolumeFromArray(phantom.voxels.copy(), phantom.ijk_to_ras, "Other")
+    panel.ui.inputSelector.setCurrentNode(other)
+    slicer_app.processEvents()
+
+    assert panel.ui.resultLabel.text == ""
+    assert not panel.ui.resultLabel.visible
+    assert panel.ui.statusLabel.text == ""
+    assert not panel.ui.previewLabel.visible
+
+
+def test_result_for_a_ct_that_is_chosen_no_more_names_it(
+    panel, ct, add_seeds, places, phantom, wait_until, slicer_app
+):
+    import slicer
+
+    other = slicer.util.addVolumeFromArray(phantom.voxels.copy(), phantom.ijk_to_ras, "Other")
+    add_seeds(places[:1])
+    panel.ui.insertButton.click()
+    panel.ui.inputSelector.setCurrentNode(other)
+    wait_until(lambda: not panel.logic.running, 60)
+    slicer_app.processEvents()
+
+    assert panel.ui.statusLabel.text.startswith("'Chest': 1 nodule inserted")
+    assert panel.ui.resultLabel.text == ""
+
+
+def test_masks_and_table_go_with_their_output_and_come_back_alike(
+    panel, ct, add_seeds, insert, places, scene, slicer_app
+):
+    import slicer
+
+    def kinds():
+        kinds = ("vtkMRMLSegmentationNode", "vtkMRMLTableNode")
+        return [scene.GetNumberOfNodesByClass(kind) for kind in kinds]
+
+    add_seeds(places[:2])
+    mine = scene.AddNewNodeByClass("vtkMRMLTableNode", "The user's own")
+    insert()
+    made = voxels(panel.p.outputVolume).copy()
+    assert kinds() == [1, 2]
+
+    scene.RemoveNode(panel.p.outputVolume)
+    slicer_app.processEvents()
+
+    assert kinds() == [0, 1]
+    assert mine.GetScene() is scene
+    assert panel.p.segmentation is None
+    assert panel.p.table is None
+    assert "with it 'Chest with synthetic nodules masks', 'Chest" in panel.ui.statusLabel.text
+    assert [p.state for p in panel.seedsPanel.points()] == ["new", "new"]
+    assert panel.ui.resultLabel.text == ""
+
+    insert()
+    assert panel.p.segmentation.GetSegmentation().GetNumberOfSegments() == 2
+    assert panel.p.table.GetNumberOfRows() == 2
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(panel.p.outputVolume), made)
+
+
+def test_another_ct_that_is_removed_takes_nothing_with_it(
+    panel, ct, add_seeds, insert, places, phantom, scene, slicer_app
+):
+    import slicer
+
+    other = slicer.util.addVolumeFromArray(phantom.voxels.copy(), phantom.ijk_to_ras, "Other")
+    add_seeds(places[:1])
+    insert()
+    scene.RemoveNode(other)
+    slicer_app.processEvents()
+
+    assert panel.p.segmentation.GetScene() is scene
+    assert panel.p.table.GetScene() is scene
+    assert "1 nodule inserted" in panel.ui.statusLabel.text
 
 
 def test_list_of_seeds_that_was_chosen_first_stays_when_its_ct_is_chosen(

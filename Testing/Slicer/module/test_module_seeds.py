@@ -63,6 +63,50 @@ def test_two_clicks_give_two_different_nodules(panel, ct, places, slice_view, sl
     assert first[3] != second[3]
 
 
+def test_variant_that_is_typed_goes_to_the_next_seed_and_to_no_other(
+    panel, ct, places, slice_view, slicer_app
+):
+    view = slice_view(ct)
+    panel.ui.latentSeedSpinBox.value = 4711
+    panel.ui.placeButton.click()
+    for place in places[:2]:
+        view.jump(place)
+        view.click(place)
+        slicer_app.processEvents()
+
+    first, second = specs(panel)
+    assert first[3] == 4711
+    assert panel.ui.latentSeedSpinBox.value == second[3] != 4711
+    assert panel.ui.noduleForLabel.text.startswith("N-2; ")
+    panel.ui.latentSeedSpinBox.value = 12
+    slicer_app.processEvents()
+    assert [spec[3] for spec in specs(panel)] == [4711, 12], "typed for the selected seed"
+    view.jump(places[2])
+    view.click(places[2])
+    slicer_app.processEvents()
+    assert specs(panel)[2][3] != 12, "two nodules of one variant would be twins"
+
+
+def test_variant_typed_after_a_seed_was_removed_goes_to_the_next(
+    panel, ct, add_seeds, places, slice_view, slicer_app
+):
+    add_seeds(places[:1])
+    panel.ui.seedsTable.selectRow(0)
+    slicer_app.processEvents()
+    panel.ui.removeSeedButton.click()
+    slicer_app.processEvents()
+    panel.ui.drawAnotherButton.click()
+    wanted = panel.ui.latentSeedSpinBox.value
+    assert panel.ui.noduleForLabel.text == "For the next seed that you place:"
+    view = slice_view(ct)
+    view.jump(places[1])
+    panel.ui.placeButton.click()
+    view.click(places[1])
+    slicer_app.processEvents()
+
+    assert [spec[3] for spec in specs(panel)] == [wanted]
+
+
 def test_cells_of_the_table_change_the_spec_of_their_seed(panel, add_seeds, places, slicer_app):
     add_seeds(places[:2])
     table = panel.ui.seedsTable
