@@ -24,12 +24,18 @@ CXR_SYNTHESIZERS: dict[str, str] = {
 }
 """Those that put nodules into chest radiographs; a name may stand in both tables."""
 
+IMAGE_GENERATORS: dict[str, str] = {
+    "pggan": "lungsynth.synthesizers.pggan:load_pggan",
+}
+"""Those that draw whole radiographs: from (weights file or None, device) to a generator."""
+
 TRAINABLE: dict[str, str] = {
     "anogan-encoder": "lungsynth.detectors.encoder.recipe:build_recipe",
     "class-aware": "lungsynth.synthesizers.class_aware.build:build_recipe",
     "cxr-classifier": "lungsynth.detectors.classifier.recipe:build_recipe",
     "faster-rcnn": "lungsynth.detectors.nodules.recipe:build_faster_rcnn",
     "mcgan": "lungsynth.synthesizers.mcgan.build:build_recipe",
+    "pggan": "lungsynth.synthesizers.pggan:build_recipe",
     "retinanet": "lungsynth.detectors.nodules.recipe:build_retinanet",
     "shape-texture": "lungsynth.synthesizers.shape_texture.build:build_texture_recipe",
     "shape-texture-shape": "lungsynth.synthesizers.shape_texture.build:build_shape_recipe",

@@ -9,6 +9,7 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.core.registry import resolve
 from lungsynth.synthesizers import (
     CXR_SYNTHESIZERS,
+    IMAGE_GENERATORS,
     SYNTHESIZERS,
     TRAINABLE,
     load_cxr_synthesizer,
@@ -24,6 +25,7 @@ TESTS = {path.stem for path in Path(__file__).parent.rglob("test_*.py")}
 
 def test_every_system_has_a_line_and_a_test():
     targets = [*SYNTHESIZERS.values(), *CXR_SYNTHESIZERS.values()]
+    targets += IMAGE_GENERATORS.values()
     listed = {target.split(":")[0].split(".")[2] for target in targets}
 
     assert listed == SYSTEMS
@@ -45,6 +47,11 @@ def test_each_line_for_radiographs_names_a_synthesizer_of_that_name(name):
 
     assert found.name == name
     assert all(callable(getattr(found, method)) for method in ("load", "paint"))
+
+
+@pytest.mark.parametrize("name", IMAGE_GENERATORS)
+def test_each_generator_of_radiographs_can_be_loaded(name):
+    assert callable(resolve(IMAGE_GENERATORS, name))
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
