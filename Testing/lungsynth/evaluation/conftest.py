@@ -96,3 +96,13 @@ def nodule_data(awkward_path):
     for seed, (split, count) in enumerate({"train": 9, "val": 6, "test": 6}.items(), start=1):
         write_cubes(make_cubes(count, seed), folder, split)
     return awkward_path
+
+
+@pytest.fixture
+def rated_data(nodule_data):
+    """The same with every other nodule malignant."""
+    for path in (nodule_data / "ct_nodules").glob("*.csv"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = [line.rsplit(",", 1)[0] + f",{(2, 4.5)[n % 2]}" for n, line in enumerate(lines[1:])]
+        path.write_text("\n".join([lines[0], *rows]) + "\n", encoding="utf-8")
+    return nodule_data

@@ -57,16 +57,6 @@ def test_groups_stay_groups_on_the_map_and_the_seed_decides():
     np.testing.assert_array_equal(places, embed(features, perplexity=30, random_seed=3))
 
 
-@pytest.fixture
-def rated_data(nodule_data):
-    """Every other nodule is malignant."""
-    for path in (nodule_data / "ct_nodules").glob("*.csv"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        rows = [line.rsplit(",", 1)[0] + f",{(2, 4.5)[n % 2]}" for n, line in enumerate(lines[1:])]
-        path.write_text("\n".join([lines[0], *rows]) + "\n", encoding="utf-8")
-    return nodule_data
-
-
 def test_from_files_to_files(rated_data, monkeypatch, ball):
     monkeypatch.setattr(realism, "load_synthesizer", lambda _, **__: ball())
     json_path, picture = rated_data / "t.json", rated_data / "t.png"
