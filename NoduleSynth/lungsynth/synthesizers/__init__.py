@@ -18,6 +18,7 @@ SYNTHESIZERS: dict[str, str] = {
 }
 
 CXR_SYNTHESIZERS: dict[str, str] = {
+    "copy-paste": "lungsynth.synthesizers.cxr_copy_paste:CxrCopyPaste",
     "ct-projection": "lungsynth.synthesizers.ct_projection:CtProjection",
     "procedural": "lungsynth.synthesizers.cxr_procedural:CxrProcedural",
     "shape-texture": "lungsynth.synthesizers.shape_texture.synthesizer:ShapeTexture",
