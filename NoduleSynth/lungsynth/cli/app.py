@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from lungsynth import __version__
-from lungsynth.cli import data, demo, evaluate, insert, models, train, worker
+from lungsynth.cli import data, demo, evaluate, generate, insert, models, scan, train, worker
 from lungsynth.cli.interrupt import Interrupted, interruptible
 from lungsynth.cli.progress import print_error
 from lungsynth.core.errors import LungSynthError
@@ -33,7 +33,9 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("demo")(demo.demo)
+app.command("generate")(generate.generate)
 app.command("insert")(insert.insert)
+app.command("scan")(scan.scan)
 app.command("train")(train.train)
 app.command("worker", hidden=True)(worker.worker)
 app.add_typer(data.app, name="data")
