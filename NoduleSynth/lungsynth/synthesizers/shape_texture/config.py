@@ -12,7 +12,7 @@ class ShapeConfig:
     latent_features: int = 100
     width: int = 512  # of the 4 x 4 feature map
     least_width: int = 32  # (ours) channels are halved at each doubling, no further than this
-    spectral: bool = False  # (ours) spectral instead of batch normalisation in the discriminator
+    smoothing: bool = False  # (ours) a fixed blur of the logits: outlines are smooth, noise is not
     generator_learning_rate: float = 1e-4
     critic_learning_rate: float = 1e-5
     adam_beta1: float = 0.5
@@ -23,17 +23,19 @@ class ShapeConfig:
 
 SHAPE_PRESETS: dict[str, ShapeConfig] = {
     "default": ShapeConfig(
-        width=256,
+        width=128,
         least_width=16,
-        spectral=True,
-        generator_learning_rate=2e-4,
-        critic_learning_rate=2e-4,
+        smoothing=True,
+        generator_learning_rate=5e-4,
+        critic_learning_rate=1e-4,
         batch_size=16,
         ema_decay=0.998,
         total_steps=12_000,
     ),
     "paper": ShapeConfig(),
-    "tiny": ShapeConfig(width=16, least_width=4, batch_size=2, ema_decay=0.9, total_steps=20),
+    "tiny": ShapeConfig(
+        width=16, least_width=4, smoothing=True, batch_size=2, ema_decay=0.9, total_steps=20
+    ),
 }
 
 

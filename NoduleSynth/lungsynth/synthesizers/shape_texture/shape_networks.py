@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.functional import conv2d, pad
 
 from lungsynth.imaging.size_modulation import SHAPE_SIDE
 from lungsynth.synthesizers.shape_texture.config import ShapeConfig
@@ -45,14 +45,16 @@ class ShapeGenerator(nn.Module):
                 nn.BatchNorm2d(b),
                 nn.ReLU(),
             ]
-        layers += [nn.ConvTranspose2d(channels[-1], 1, 4, 2, 1), nn.Sigmoid()]
+        layers.append(nn.ConvTranspose2d(channels[-1], 1, 4, 2, 1))
         self.layers = nn.Sequential(*layers)
         self.apply(_initialise)
 
     def forward(self, latent: Tensor) -> Tensor:
         """Return shapes (B, 1, 128, 128), 0 to 1, of latent vectors (B, 100)."""
-        shapes: Tensor = self.layers(latent[:, :, None, None])
-        return shapes
+        logits: Tensor = self.layers(latent[:, :, None, None])
+        if self.config.smoothing:
+            logits = smoothed(logits)
+        return torch.sigmoid(logits)
 
 
 class ShapeCritic(nn.Module):
@@ -63,21 +65,27 @@ class ShapeCritic(nn.Module):
         channels = [1, *_channels(config)[::-1]]
         layers: list[nn.Module] = []
         for n, (a, b) in enumerate(pairwise(channels)):
-            conv = nn.Conv2d(a, b, 4, 2, 1)
-            layers.append(spectral_norm(conv) if config.spectral else conv)
-            if n > 0 and not config.spectral:
+            layers.append(nn.Conv2d(a, b, 4, 2, 1))
+            if n > 0:
                 layers.append(nn.BatchNorm2d(b))
             layers.append(nn.LeakyReLU(0.2))
-        last = nn.Conv2d(channels[-1], 1, _FIRST_SIDE)
-        layers.append(spectral_norm(last) if config.spectral else last)
+        layers.append(nn.Conv2d(channels[-1], 1, _FIRST_SIDE))
         self.layers = nn.Sequential(*layers)
-        if not config.spectral:
-            self.apply(_initialise)
+        self.apply(_initialise)
 
     def forward(self, shapes: Tensor) -> Tensor:
         """Return scores (B,) of shapes (B, 1, 128, 128)."""
         scores: Tensor = self.layers(shapes).flatten()
         return scores
+
+
+def smoothed(values: Tensor) -> Tensor:
+    """Return images (B, 1, H, W) blurred by about 1.4 pixels: [1 4 6 4 1] / 16 twice each way."""
+    taps = values.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    line = conv2d(pad(taps[None, None, None], (4, 4)), taps.flip(0)[None, None, None])[0, 0, 0]
+    values = pad(values, (4, 4, 4, 4), mode="replicate")
+    values = conv2d(values, line[None, None, :, None])
+    return conv2d(values, line[None, None, None, :])
 
 
 def _initialise(module: nn.Module) -> None:
