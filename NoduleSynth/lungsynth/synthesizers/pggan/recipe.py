@@ -32,10 +32,10 @@ from lungsynth.nn.recipe import NetworkRecipe, update_average
 from lungsynth.nn.weights import save_weights
 from lungsynth.synthesizers.pggan.config import PGGANConfig
 from lungsynth.synthesizers.pggan.networks import Critic, Generator, downsample, upsample
+from lungsynth.synthesizers.pggan.pictures import grid_picture
 from lungsynth.synthesizers.pggan.schedule import Schedule, Stage
 
 PICTURE_ROWS, PICTURE_COLUMNS = 4, 6
-_PICTURE_SIDE = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +217,8 @@ class PGGANRecipe(NetworkRecipe):
             drawn = self.average(torch.from_numpy(latent).to(device), stage.side, stage.alpha)
             chosen = [self.sampler.draw(rng) for _ in range(PICTURE_COLUMNS)]
             real = fade(self.sampler.batch(chosen, device), stage)
-        return grid_picture(torch.cat([real, drawn.float()]).cpu(), PICTURE_COLUMNS)
+        both = torch.cat([real, drawn.float()])[:, 0]
+        return grid_picture(both.cpu().numpy(), PICTURE_COLUMNS)
 
     def draw_variants(
         self, rng: np.random.Generator, count: int
@@ -251,15 +252,3 @@ def fade(images: Tensor, stage: Stage) -> Tensor:
     if stage.alpha < 1:
         images = torch.lerp(upsample(downsample(images)), images, stage.alpha)
     return images
-
-
-def grid_picture(images: Tensor, columns: int, side: int | None = None) -> NDArray[np.uint8]:
-    """Return images (N, 1, S, S) in [-1, 1] side by side in rows, grey."""
-    side = side or max(images.shape[-1], _PICTURE_SIDE)
-    zoom = max(1, side // images.shape[-1])
-    grey = ((images[:, 0].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
-    grey = grey.repeat(zoom, axis=1).repeat(zoom, axis=2)
-    empty = -len(grey) % columns
-    grey = np.concatenate([grey, np.zeros((empty, *grey.shape[1:]), np.uint8)])
-    rows = grey.reshape(-1, columns, *grey.shape[1:]).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(rows.reshape(-1, columns * grey.shape[2]))

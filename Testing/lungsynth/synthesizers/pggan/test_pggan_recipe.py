@@ -14,7 +14,7 @@ from lungsynth.nn.weights import load_weights
 from lungsynth.synthesizers.pggan import build
 from lungsynth.synthesizers.pggan.config import PRESETS
 from lungsynth.synthesizers.pggan.networks import Critic, Generator
-from lungsynth.synthesizers.pggan.recipe import PGGANRecipe, fade, grid_picture
+from lungsynth.synthesizers.pggan.recipe import PGGANRecipe, fade
 from lungsynth.synthesizers.pggan.schedule import Schedule, Stage
 from lungsynth.training.checkpoint import load_checkpoint, save_checkpoint
 from lungsynth.training.loop import rng_for_step, run
@@ -206,15 +206,6 @@ def test_augmentation_follows_the_sign_of_real_scores(films, fabric):
     losses = train(recipe, 3)
 
     assert [found["augmentation"] for found in losses] == pytest.approx([0.02, 0.04, 0.06])
-
-
-def test_grid_shows_images_row_by_row():
-    images = torch.tensor([-1.0, -0.2, 0.6, 3.0, 0.0]).view(5, 1, 1, 1).expand(5, 1, 2, 2)
-
-    picture = grid_picture(images, 3, side=4)
-
-    assert picture.shape == (8, 12)
-    assert picture[::4, ::4].tolist() == [[0, 102, 204], [255, 128, 0]]
 
 
 def test_picture_of_samples_leaves_the_training_as_it_was(films, fabric):
