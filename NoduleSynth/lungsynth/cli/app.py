@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from lungsynth import __version__
-from lungsynth.cli import data, demo, evaluate, generate, insert, models, scan, train, worker
+from lungsynth.cli import data, demo, evaluate, generate, insert, mine, models, scan, train, worker
 from lungsynth.cli.interrupt import Interrupted, interruptible
 from lungsynth.cli.progress import print_error
 from lungsynth.core.errors import LungSynthError
@@ -36,6 +36,7 @@ app.command("demo")(demo.demo)
 app.command("generate")(generate.generate)
 app.command("insert")(insert.insert)
 app.command("scan")(scan.scan)
+app.command("mine")(mine.mine)
 app.command("train")(train.train)
 app.command("worker", hidden=True)(worker.worker)
 app.add_typer(data.app, name="data")
