@@ -1,6 +1,6 @@
 """The lung fields of a frontal chest radiograph, by a small network that ships and runs in numpy.
 
-A U-Net on 128 x 128 pixels, (ours); its model card (``lungsynth models show lung-fields``) says
+A U-Net on 64 x 64 pixels, (ours); its model card (``lungsynth models show lung-fields``) says
 what it was trained on and what it measures. Lung fields are what is seen of the lungs: not
 behind heart and diaphragm, which ``LungFields.mask`` adds on request.
 """
@@ -22,7 +22,7 @@ from lungsynth.core.radiograph import Radiograph
 from lungsynth.core.shipped import shipped_file
 from lungsynth.imaging.voi import interpolation_matrix
 
-SIDE = 128
+SIDE = 64
 """Side of the square that the network sees, whatever the shape of the image."""
 WEIGHTS_NAME = "lung-fields"
 LEAST_PART, LARGEST_PART = 0.01, 0.4
@@ -34,7 +34,7 @@ HEART_FROM = 0.45
 SPINE_HALF_WIDTH = 0.08
 """(ours) Half of the spine's width over that of both lungs: no nodule is put onto it."""
 _LOCAL = SIDE / 10
-_LEVELS = 4
+_LEVELS = 3
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -144,7 +144,7 @@ def find_lung_fields(image: Radiograph, weights: Path | None = None) -> LungFiel
 
 
 def network_input(image: Radiograph) -> NDArray[np.float32]:
-    """Return what the network sees, (2, 128, 128): grey, and grey against its surroundings."""
+    """Return what the network sees, (2, 64, 64): grey, and grey against its surroundings."""
     step = [max(1, length // (4 * SIDE)) for length in image.pixels.shape]
     grey = image.normalised(image.pixels[:: step[0], :: step[1]])
     shrunk = [_shrink(length) for length in grey.shape]
@@ -155,7 +155,7 @@ def network_input(image: Radiograph) -> NDArray[np.float32]:
 
 
 def _shrink(length: int) -> NDArray[np.float32]:
-    """Return weights (128, length) that average, or interpolate where there are fewer pixels."""
+    """Return weights (64, length) that average, or interpolate where there are fewer pixels."""
     at = (np.arange(SIDE) + 0.5) * length / SIDE - 0.5
     return interpolation_matrix(np.arange(length, dtype=np.float64), at, max(1.0, length / SIDE))
 
@@ -174,12 +174,12 @@ def _read_weights(path: Path) -> Weights:
 
 
 def run_network(weights: Weights, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the U-Net's logits, (3, 128, 128): background, lung on the left, on the right.
+    """Return the U-Net's logits, (3, 64, 64): background, lung on the left, on the right.
 
     Args:
         weights: For each convolution NAME.weight (out, in, 3, 3) or (out, in, 1, 1) and NAME.bias:
-            down0a, down0b, ... down4b, up3a, up3b, ... up0b, head.
-        values: (2, 128, 128).
+            down0a, down0b, ... down3b, up2a, up2b, ... up0b, head.
+        values: (2, 64, 64).
     """
     skipped = []
     for level in range(_LEVELS + 1):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,7 +155,8 @@ def read_bank(folder: Path) -> list[PastedNodule]:
 
 def _nodules_of(path: Path, mask_path: Path) -> list[PastedNodule]:
     image = read_radiograph(path)
-    mask = grey_of(mask_path, read_picture(mask_path)) > np.uint8(0)
+    grey: NDArray[Any] = grey_of(mask_path, read_picture(mask_path))
+    mask: NDArray[np.bool_] = np.asarray(grey != 0)
     if mask.shape != image.pixels.shape:
         msg = f"{mask_path}: {mask.shape} pixels, where {path.name} has {image.pixels.shape}"
         raise LungSynthError(msg)
