@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import typer
 
-from lungsynth.cli.evaluate import inserted
+from lungsynth.cli.evaluate import classes, inserted, nodules, radiographs
 
 app = typer.Typer(
-    help="Measure size, attenuation and realism of what is inserted.", invoke_without_command=True
+    help="Measure what synthesizers make: size, attenuation, realism, classes, use.",
+    invoke_without_command=True,
 )
 app.command("control")(inserted.control)
 app.command("realism")(inserted.realism)
+app.command("image-quality")(nodules.image_quality)
+app.command("diversity")(nodules.diversity)
+app.command("tsne")(nodules.tsne)
+app.command("malignancy")(classes.malignancy)
+app.command("class-control")(classes.class_control)
+app.command("cxr-detection")(radiographs.cxr_detection)
 
 
 @app.callback()

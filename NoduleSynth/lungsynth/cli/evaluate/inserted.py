@@ -9,8 +9,12 @@ import typer
 
 from lungsynth.cli.evaluate.options import (
     DATA_HELP,
+    CacheOption,
+    DataOption,
     JsonOption,
+    MaxNodulesOption,
     NamesOption,
+    PictureOption,
     Split,
     SplitOption,
     check_cache,
@@ -24,7 +28,6 @@ from lungsynth.cli.options import (
     ProgressOption,
     RandomSeedOption,
     WeightsOption,
-    whole,
 )
 from lungsynth.cli.progress import ProgressMode, Reporter
 
@@ -46,7 +49,7 @@ def control(
     weights: WeightsOption = None,
     bank: BankOption = None,
     json_path: JsonOption = None,
-    report: Annotated[Path | None, typer.Option("--report", help="Picture: .png.")] = None,
+    report: PictureOption = None,
     device: DeviceOption = Device.AUTO,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
@@ -75,7 +78,7 @@ def control(
 
 
 def realism(
-    data: Annotated[Path, typer.Option("--data", envvar="LUNGSYNTH_DATA", help=DATA_HELP)],
+    data: DataOption,
     synthesizer: NamesOption = None,
     split: SplitOption = Split.TEST,
     random_seed: RandomSeedOption = 0,
@@ -84,26 +87,14 @@ def realism(
     report: Annotated[
         Path | None, typer.Option("--report", help="Table and pictures: .html or .png.")
     ] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option("--cache", help="Folder that keeps generated nodules for the next study."),
-    ] = None,
-    max_nodules: Annotated[
-        int | None,
-        typer.Option(
-            "--max-nodules",
-            parser=whole(1),
-            metavar="N",
-            help="Take only so many of each split: quicker, but results are less certain.",
-        ),
-    ] = None,
+    cache: CacheOption = None,
+    max_nodules: MaxNodulesOption = None,
     device: DeviceOption = Device.AUTO,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Say how well a trained judge tells real nodules from generated ones at the same sites."""
     names = checked(synthesizer, json_path, report, (".html", ".png"))
-    if cache is not None:
-        check_cache(cache)
+    check_cache(cache)
     with Reporter(progress) as reporter:
         reporter.stage("loading")
         from lungsynth.evaluation.realism import StudyConfig, run_realism

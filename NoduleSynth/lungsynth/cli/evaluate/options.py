@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lungsynth.cli.options import whole
 from lungsynth.cli.outputs import check_distinct, check_output, check_writable
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.shipped import shipped_file
 from lungsynth.synthesizers import SYNTHESIZERS, TRAINABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 
 class Split(StrEnum):
@@ -32,6 +34,21 @@ NamesOption = Annotated[
     typer.Option("--synthesizer", help="Which one; may be repeated; all if left out."),
 ]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Where the numbers go: .json.")]
+DataOption = Annotated[Path, typer.Option("--data", envvar="LUNGSYNTH_DATA", help=DATA_HELP)]
+PictureOption = Annotated[Path | None, typer.Option("--report", help="Picture: .png.")]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option("--cache", help="Folder that keeps what takes long for the next study."),
+]
+MaxNodulesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-nodules",
+        parser=whole(1),
+        metavar="N",
+        help="Take only so many of each split: quicker, but results are less certain.",
+    ),
+]
 
 
 def checked(
@@ -61,8 +78,10 @@ def _is_ready(name: str) -> bool:
     return name not in TRAINABLE or shipped_file(f"{name}.safetensors") is not None
 
 
-def check_cache(cache: Path) -> None:
-    """Refuse a cache that is no folder, or can't be made or written into."""
+def check_cache(cache: Path | None) -> None:
+    """Refuse a cache that is no folder, or can't be made or written into; None is none."""
+    if cache is None:
+        return
     if cache.exists() and not cache.is_dir():
         msg = f"--cache {cache}: is a file; give the name of a folder"
         raise LungSynthError(msg)
@@ -75,3 +94,10 @@ def check_cache(cache: Path) -> None:
 def written(json_path: Path | None, report: Path | None) -> dict[str, object]:
     """Return the outputs that were asked for, as the last line of JSON names them."""
     return {name: str(path) for name, path in (("json", json_path), ("report", report)) if path}
+
+
+def table_text(values: Mapping[str, Any]) -> str:
+    """Return the table of a study's values as lines."""
+    from lungsynth.evaluation.figures import Table
+
+    return Table(**values["table"]).text()
