@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 from torch.nn.functional import avg_pool2d, interpolate
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth.core.radiograph import Photometric, Radiograph
 from lungsynth.io.dicom import is_dicom
-from lungsynth.io.itk import array_of, quiet_stderr, reason
+from lungsynth.io.radiograph_dicom import read_dicom_radiograph
+from lungsynth.io.radiograph_reading import PICTURE_SUFFIXES, grey_of, read_picture
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 SUFFIXES = (*PICTURE_SUFFIXES, ".dcm", ".dicom")
 MIN_SIDE, MAX_SIDE = 32, 20_000
 """(ours) No radiograph has fewer pixels along a side, and no detector gives more."""
@@ -34,7 +34,7 @@ def read_pixels(path: Path) -> Pixels:
     """Return a radiograph (rows, columns) as uint8 or uint16, denser tissue brighter.
 
     Args:
-        path: PNG, JPEG or TIFF of 8 or 16 bits, or a DICOM file; MONOCHROME1 is turned over.
+        path: PNG or JPEG of 8 or 16 bits, or a DICOM file; MONOCHROME1 is turned over.
 
     Raises:
         LungSynthError: If it is missing, damaged, in colour, of several frames, blank, or of a
@@ -43,29 +43,23 @@ def read_pixels(path: Path) -> Pixels:
     if not path.is_file():
         msg = f"{path}: no such file"
         raise LungSynthError(msg)
-    reader = "GDCMImageIO" if is_dicom(path) else ""  # which turns MONOCHROME1 over
-    try:
-        with quiet_stderr():
-            image: Any = sitk.ReadImage(str(path), imageIO=reader)
-    except RuntimeError as error:
-        msg = f"{path}: not a readable radiograph: {reason(error)}"
-        raise LungSynthError(msg) from None
-    pixels = array_of(image)
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        pixels = _grey(pixels, path)
-    if pixels.ndim == 3 and len(pixels) == 1:
-        pixels = pixels[0]
+    if is_dicom(path):
+        image = read_dicom_radiograph(path)
+        pixels = _upright(image)
+    else:
+        pixels = grey_of(path, read_picture(path))
     _check(pixels, path)
     return _unsigned(pixels, path)
 
 
-def _grey(pixels: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Return the first of the colour channels, which a grey picture holds three times."""
-    colours = pixels[..., : 3 if pixels.shape[-1] >= 3 else 1]
-    if (colours != colours[..., :1]).any():
-        msg = f"{path}: a colour picture; a radiograph has one grey value a pixel"
-        raise LungSynthError(msg)
-    return np.ascontiguousarray(colours[..., 0])
+def _upright(image: Radiograph) -> NDArray[Any]:
+    """Return pixels of which the denser are the brighter; MONOCHROME1 is turned over."""
+    pixels: NDArray[Any] = image.pixels
+    if image.photometric is Photometric.MONOCHROME2:
+        return pixels
+    low, high = image.limits or (pixels.min(), pixels.max())
+    turned: NDArray[Any] = (low + high - pixels.astype(np.float64)).astype(pixels.dtype)
+    return turned
 
 
 def _check(pixels: NDArray[Any], path: Path) -> None:

@@ -126,7 +126,7 @@ PRESETS: dict[str, PGGANConfig] = {
     "few-256": replace(_FEW, side=256, base_features=4096, last_images=300_000),
     "64": PGGANConfig(side=64),
     "128": PGGANConfig(side=128),
-    "256": PGGANConfig(side=256, batches="4:16"),  # [3]: 16 at 256 x 256
+    "256": PGGANConfig(side=256, batches="4:16", zoom=0.062),  # [3]: crops by 0 to 15 pixels
     "1024": PGGANConfig(),
     "tiny": replace(
         _FEW,
