@@ -11,6 +11,26 @@ import typer
 
 from lungsynth.cli.options import DATA_HELP, Device, ProgressOption, RandomSeedOption, whole
 from lungsynth.cli.progress import ProgressMode, Reporter
+from lungsynth.core.run_lock import is_first_process
+
+
+class Guard(StrEnum):
+    """What to do about networks in bad health."""
+
+    WARN = "warn"
+    STOP = "stop"
+    LOWER_RATE = "lower-rate"
+    OFF = "off"
+
+
+class FineTune(StrEnum):
+    """How to go on from weights."""
+
+    AUTO = "auto"
+    SMALL = "small"
+    MEDIUM = "medium"
+    LARGE = "large"
+    NONE = "none"
 
 
 class Precision(StrEnum):
@@ -39,6 +59,14 @@ def train(
     init: Annotated[
         Path | None, typer.Option("--init", help="Weights (.safetensors) to start from.")
     ] = None,
+    fine_tune: Annotated[
+        FineTune,
+        typer.Option(
+            "--fine-tune",
+            help="How --init goes on: for about 20 (small), 100 (medium) or 1,000 (large) nodules; "
+            "auto takes what is nearest to the data; none trains as from scratch.",
+        ),
+    ] = FineTune.AUTO,
     preset: Annotated[
         str, typer.Option("--preset", help="default, paper (as published) or tiny (for trials).")
     ] = "default",
@@ -55,6 +83,23 @@ def train(
     nodes: Annotated[
         int, typer.Option("--nodes", parser=whole(1), metavar="N", help="Machines.")
     ] = 1,
+    accumulate: Annotated[
+        int,
+        typer.Option(
+            "--accumulate",
+            parser=whole(1),
+            metavar="N",
+            help="Learn from N batches in each step, one after another: for little memory.",
+        ),
+    ] = 1,
+    guard: Annotated[
+        Guard,
+        typer.Option(
+            "--guard",
+            help="About saturated critics and collapsed modes: warn, stop, go on from the last "
+            "checkpoint with half the learning rates (about NaN too), or do not look.",
+        ),
+    ] = Guard.WARN,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -68,7 +113,8 @@ def train(
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Train a synthesizer; a run that was stopped goes on with --resume as if it had not been."""
-    with Reporter(progress) as reporter:
+    first = is_first_process()  # of those that torchrun may have started
+    with Reporter(progress if first else ProgressMode.NONE) as reporter:
         reporter.stage("loading data")
         from lungsynth.training.run import TrainOptions
         from lungsynth.training.run import train as train_system
@@ -85,6 +131,9 @@ def train(
             seed=random_seed,
             cache=cache,
             workers=workers,
+            accumulate=accumulate,
+            guard=guard.value,
+            fine_tune=fine_tune.value,
         )
         steps_done = 0
 
@@ -104,9 +153,11 @@ def train(
         weights = train_system(
             name, data, output, options, on_step, on_case=on_case, on_report=on_report
         )
+        if not first:
+            return
         if weights is None:
             text = f"paused after step {steps_done}; go on with --resume"
             reporter.done(text, paused=True, steps=steps_done)
             return
-        text = f"weights: {weights}\nlosses:  {output / 'losses.png'}"
+        text = f"weights: {weights}\nreport:  {output / 'report.html'}"
         reporter.done(text, weights=str(weights), steps=steps_done)

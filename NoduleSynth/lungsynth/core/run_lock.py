@@ -53,6 +53,12 @@ def locked(folder: Path) -> Iterator[None]:
                 folder.rmdir()  # the data could not be used, say: only an empty one goes
 
 
+def is_first_process() -> bool:
+    """Return whether this is not one of the processes that the first of a run has started."""
+    names = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in names)
+
+
 def who_trains(folder: Path, *, but: frozenset[int] = frozenset()) -> str:
     """Return who trains into a folder and what to do, as one line; empty if nobody does.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from lungsynth.core.contracts import BOX_VOXELS
 from lungsynth.core.errors import LungSynthError
+from lungsynth.data.fine_tuning import FINE_TUNING, chosen, fine_tuned, freeze
 from lungsynth.data.voi_batches import NoduleVoiSampler, VoiBatch
 from lungsynth.losses.segmentation import segmentation_loss
 from lungsynth.nn.box_geometry import soft_diameter_mm, through_voxels
@@ -27,7 +29,7 @@ from lungsynth.nn.centre_unet import central
 from lungsynth.nn.intensities import denormalise, normalise
 from lungsynth.nn.network_kinds import NetworkKinds
 from lungsynth.nn.noise import Noise, draw_noise
-from lungsynth.nn.recipe import NetworkRecipe
+from lungsynth.nn.recipe import NetworkRecipe, frozen
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +99,9 @@ class VoiGanRecipe(NetworkRecipe):
     """
 
     networks: Any  # of either preset
+    generator_adam: Any
+    generator_start = 0
+    """Steps before which the generator stands still."""
     kinds: ClassVar[NetworkKinds[Any]]
 
     def __init__(
@@ -111,10 +116,41 @@ class VoiGanRecipe(NetworkRecipe):
 
     def step(self, rng: np.random.Generator) -> dict[str, float]:
         """Train on one batch and return its losses."""
-        batch = self.draw_batch(rng)
-        with self.fabric.autocast():
-            losses = self.update(batch)
+        return self.learn(self.prepare(rng))
+
+    def prepare(self, rng: np.random.Generator) -> Any:  # noqa: ANN401 - a subclass may want several batches
+        """Make every random choice of a step, and bring its batch to the device."""
+        return self.draw_batch(rng)
+
+    def learn(self, prepared: Any) -> dict[str, float]:  # noqa: ANN401 - see ``prepare``
+        """Train on what ``prepare`` returned and return the losses."""
+        with self.fabric.autocast(), self.head_start():
+            losses = self.update(prepared)
         return {name: float(value.detach()) for name, value in losses.items()}
+
+    def fine_tune(self, wanted: str) -> str:
+        """Go on from weights as a plan says, before the first step.
+
+        Args:
+            wanted: A name in ``FINE_TUNING``, or "auto": as the number of nodules asks.
+
+        Returns:
+            The name of the plan.
+        """
+        name = chosen(wanted, len(self.sampler.indices))
+        plan = FINE_TUNING[name]
+        self.config = fine_tuned(self.config, plan)
+        freeze(self.networks, plan)
+        self.generator_start = plan.head_start
+        rate = getattr(self.config, "learning_rate", None)
+        for group in self.generator_adam.param_groups if rate is not None else ():
+            group["lr"] = rate
+        return name
+
+    def head_start(self) -> AbstractContextManager[None]:
+        """Keep the generator as it is inside the block, if its critics are to learn first."""
+        waits = self.step_count < self.generator_start
+        return frozen(self.networks.generator) if waits else nullcontext()
 
     @abstractmethod
     def update(self, batch: RealBatch) -> dict[str, Tensor]:
@@ -187,7 +223,6 @@ class VoiGanRecipe(NetworkRecipe):
             digest.update(cubes.hu[n].tobytes())
         return {"nodules": len(used), "patients": patients, "sha256": digest.hexdigest()}
 
-    @torch.no_grad()
     def draw_samples(
         self, rng: np.random.Generator, count: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -197,6 +232,25 @@ class VoiGanRecipe(NetworkRecipe):
         """
         real = self.sampler.batch([self.sampler.draw(rng) for _ in range(count)])
         seeds = rng.integers(2**31, size=count).tolist()
+        return real.hu, self._filled(real, seeds)
+
+    def draw_variants(
+        self, rng: np.random.Generator, count: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return nodules drawn anew in one place with other noise each time, and real ones.
+
+        Both HU, (count, 32, 32, 32); the real ones are of any places. The next training step is
+        the same, whether this was called or not.
+        """
+        real = self.sampler.batch([self.sampler.draw(rng) for _ in range(count)])
+        seeds = rng.integers(2**31, size=count).tolist()
+        one = self.sampler.batch([self.sampler.draw(rng)] * count)
+        inner = (slice(None), *(slice(16, 48),) * 3)
+        return self._filled(one, seeds)[inner], real.hu[inner]
+
+    @torch.no_grad()
+    def _filled(self, real: VoiBatch, seeds: list[int]) -> NDArray[np.float32]:
+        """Return VOIs with the nodule drawn anew, HU, (B, 64, 64, 64)."""
         device, networks = self.fabric.device, self.trained_networks()
         training = networks.training
         networks.eval()
@@ -208,8 +262,8 @@ class VoiGanRecipe(NetworkRecipe):
         networks.train(training)
         trip = [torch.from_numpy(matrices).to(device) for matrices in real.round_trip]
         change = through_voxels(networks.change(cube, painted), trip)
-        filled = denormalise(cube + change)[:, 0].float().cpu().numpy()
-        return real.hu, filled
+        filled: NDArray[np.float32] = denormalise(cube + change)[:, 0].float().cpu().numpy()
+        return filled
 
     def trained_networks(self) -> Any:  # noqa: ANN401 - networks of either preset
         """Return the networks to be used: their moving average, where there is one."""

@@ -88,13 +88,17 @@ class NetworkRecipe(ABC):
         """
         optimizer.zero_grad()
         logged: dict[str, Tensor] = {}
+        learns = False  # nothing is learnt where all is frozen
         for part in parts:
             loss, named = losses_of(part)
-            self.fabric.backward(loss / len(parts) if len(parts) > 1 else loss)
+            if loss.requires_grad:
+                learns = True
+                self.fabric.backward(loss / len(parts) if len(parts) > 1 else loss)
             for name, value in named.items():
                 share = value.detach() / len(parts)
                 logged[name] = logged[name] + share if name in logged else share
-        self._step(optimizer)
+        if learns:
+            self._step(optimizer)
         return logged
 
     def _step(self, optimizer: Any) -> None:  # noqa: ANN401 - see ``adam``

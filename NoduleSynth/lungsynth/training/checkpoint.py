@@ -24,21 +24,36 @@ def all_finite(state: Any) -> bool:  # noqa: ANN401 - tensors and plain values, 
     return not isinstance(state, list | tuple) or all(map(all_finite, state))
 
 
-def save_checkpoint(path: Path, system: str, state: dict[str, Any]) -> None:
+def save_checkpoint(
+    path: Path, system: str, state: dict[str, Any], session: Mapping[str, Any] | None = None
+) -> None:
     """Write a recipe's state under a temporary name, then rename it.
+
+    Args:
+        path: Of the file.
+        system: Whose recipe it is.
+        state: Of the recipe.
+        session: What of the run itself the next step depends on, plain values; readers of earlier
+            versions pass over it.
 
     Raises:
         OSError: If it cannot be written, such as on a full disk.
     """
     # torch, writing to a file by itself, hides a full disk behind a RuntimeError of its own
     packed = io.BytesIO()
-    torch.save({"format": FORMAT, "system": system, "state": state}, packed)
+    whole = {"format": FORMAT, "system": system, "state": state, "session": dict(session or {})}
+    torch.save(whole, packed)
     with replacing(path) as temporary:
         temporary.write_bytes(packed.getbuffer())
 
 
 def load_checkpoint(path: Path, system: str) -> dict[str, Any]:
-    """Read a recipe's state; nothing in the file is executed.
+    """Read a recipe's state; see ``read_checkpoint``."""
+    return read_checkpoint(path, system)[0]
+
+
+def read_checkpoint(path: Path, system: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read a recipe's state and that of its run; nothing in the file is executed.
 
     Raises:
         LungSynthError: If the file is missing, is no checkpoint, or belongs to another system.
@@ -59,5 +74,4 @@ def load_checkpoint(path: Path, system: str) -> dict[str, Any]:
     if data["system"] != system:
         msg = f"{path}: a checkpoint of '{data['system']}', not of '{system}'"
         raise LungSynthError(msg)
-    state: dict[str, Any] = data["state"]
-    return state
+    return data["state"], data.get("session", {})

@@ -16,15 +16,20 @@ what ``Recipe`` asks.
  * Of several processes, ``rng`` is the same in each: each draws the choices of all of them, and
    takes its own part (``NetworkRecipe.own_part``). Two processes then learn what one learns from
    twice the batch. Torch's generator differs from process to process.
- * What a recipe may have beside, each by its presence: ``sample_picture`` (``Picturing``), what
-   ``training.guard`` watches (``critic_chance``, ``draw_variants``), and ``rate_factor``, with
-   which the learning rates are multiplied.
+ * What a recipe may have beside, each by its presence: ``sample_picture`` (``Picturing``);
+   ``prepare`` and ``learn`` (``Preparing``), so that the next batch is read while a GPU works; what
+   ``training.guard`` watches (``critic_chance``, ``draw_variants``); ``rate_factor``, with which
+   the learning rates are multiplied; ``accumulate``, in how many parts a batch is learnt from;
+   ``fine_tune`` (``training.fine_tuning``).
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +38,10 @@ import torch
 from numpy.typing import NDArray
 
 from lungsynth.core.errors import LungSynthError
+
+
+class BadHealthError(LungSynthError):
+    """The networks are in bad health; the last checkpoint may be from before."""
 
 
 class Stepping(Protocol):
@@ -66,6 +75,16 @@ class Recipe(Stepping, Protocol):
         """Write the networks to be used as safetensors (``nn.weights.save_weights``)."""
 
 
+class Preparing(Protocol):
+    """A recipe whose step is reading, which needs no network, and then learning."""
+
+    def prepare(self, rng: np.random.Generator) -> Any:  # noqa: ANN401 - the recipe's own
+        """Make the random choices of a step and read its batch; torch's generator is not used."""
+
+    def learn(self, prepared: Any) -> dict[str, float]:  # noqa: ANN401 - the recipe's own
+        """Train on what ``prepare`` returned and return the losses by name."""
+
+
 class Picturing(Protocol):
     """A recipe that draws its own picture of what its networks make so far."""
 
@@ -78,10 +97,24 @@ class Picturing(Protocol):
         """
 
 
-def rng_for_step(seed: int, step: int) -> np.random.Generator:
-    """Seed torch and return a generator, both from (seed, step) alone."""
+@dataclass
+class Timing:
+    """Where the time of the steps went, in seconds."""
+
+    steps_s: float = 0.0
+    waited_s: float = 0.0  # for batches
+
+    @property
+    def loader_share(self) -> float:
+        """Part of the time in which there was no batch to learn from."""
+        return self.waited_s / self.steps_s if self.steps_s else 0.0
+
+
+def rng_for_step(seed: int, step: int, rank: int = 0) -> np.random.Generator:
+    """Seed torch from (seed, step, rank) alone, and return a generator from (seed, step)."""
     sequence = np.random.SeedSequence([seed, step])
-    torch.manual_seed(int(sequence.generate_state(1)[0]))
+    own = np.random.SeedSequence([seed, step, rank]) if rank else sequence
+    torch.manual_seed(int(own.generate_state(1)[0]))
     return np.random.default_rng(sequence)
 
 
@@ -92,6 +125,10 @@ def run(
     seed: int = 0,
     on_step: Callable[[int, dict[str, float]], None],
     stop: Callable[[], bool] = lambda: False,
+    rank: int = 0,
+    share: Callable[[dict[str, float]], dict[str, float]] = lambda losses: losses,
+    ahead: bool = False,
+    timing: Timing | None = None,
 ) -> None:
     """Train up to ``total_steps`` steps in all.
 
@@ -101,21 +138,84 @@ def run(
         seed: With the step's number it decides everything random in a step.
         on_step: Called after each good step with the steps done and its losses.
         stop: Asked after each step; True ends the run there.
+        rank: Which of several processes this is.
+        share: From the losses of this process to those of all.
+        ahead: Read the next batch while learning from this one, if the recipe is ``Preparing``.
+        timing: Takes up where the time went, if the recipe is ``Preparing``.
 
     Raises:
-        LungSynthError: If a loss is NaN or infinite; ``on_step`` has not seen that step.
+        BadHealthError: If a loss is NaN or infinite; ``on_step`` has not seen that step.
     """
-    for step in range(recipe.step_count, total_steps):
-        losses = recipe.step(rng_for_step(seed, step))
-        bad = [name for name, value in losses.items() if not math.isfinite(value)]
-        if bad:
-            msg = (
-                f"training stopped at step {step + 1}: {', '.join(bad)} is not a finite number; "
-                "the last checkpoint holds good weights; resume with a lower learning rate or "
-                "with --precision 32-true"
-            )
-            raise LungSynthError(msg)
-        recipe.step_count = step + 1
-        on_step(recipe.step_count, losses)
-        if stop():
-            return
+    batches = _Batches(recipe, seed, total_steps, ahead=ahead) if _prepares(recipe) else None
+    timing = timing or Timing()
+    try:
+        for step in range(recipe.step_count, total_steps):
+            began = time.perf_counter()
+            if batches is None:
+                losses = recipe.step(rng_for_step(seed, step, rank))
+            else:
+                batch = batches.take(step)
+                timing.waited_s += time.perf_counter() - began
+                rng_for_step(seed, step, rank)
+                losses = batches.recipe.learn(batch)
+            losses = share(losses)
+            timing.steps_s += time.perf_counter() - began
+            check_finite(step + 1, losses)
+            recipe.step_count = step + 1
+            on_step(recipe.step_count, losses)
+            if stop():
+                return
+    finally:
+        if batches is not None:
+            batches.close()
+
+
+def check_finite(step: int, losses: dict[str, float]) -> None:
+    """Refuse losses that are not finite numbers.
+
+    Raises:
+        BadHealthError: If there is one.
+    """
+    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+    if bad:
+        msg = (
+            f"training stopped at step {step}: {', '.join(bad)} is not a finite number; "
+            "the last checkpoint holds good weights; resume with a lower learning rate or "
+            "with --precision 32-true"
+        )
+        raise BadHealthError(msg)
+
+
+def _prepares(recipe: object) -> bool:
+    return hasattr(recipe, "prepare") and hasattr(recipe, "learn")
+
+
+class _Batches:
+    """Batches of steps, each read from the generator of its step; at most one is read ahead."""
+
+    def __init__(self, recipe: Any, seed: int, total_steps: int, *, ahead: bool) -> None:  # noqa: ANN401 - a Preparing one
+        self.recipe: Preparing = recipe
+        self._seed, self._total = seed, total_steps
+        self._thread = ThreadPoolExecutor(1) if ahead else None
+        self._next: tuple[int, Future[Any]] | None = None
+
+    def take(self, step: int) -> Any:  # noqa: ANN401 - the recipe's own
+        """Return the batch of a step, and begin to read the next one."""
+        if self._thread is None:
+            return self._read(step)
+        if self._next is None or self._next[0] != step:
+            self._next = (step, self._thread.submit(self._read, step))
+        batch = self._next[1].result()
+        if step + 1 < self._total:
+            self._next = (step + 1, self._thread.submit(self._read, step + 1))
+        return batch
+
+    def _read(self, step: int) -> Any:  # noqa: ANN401 - the recipe's own
+        return self.recipe.prepare(
+            np.random.default_rng(np.random.SeedSequence([self._seed, step]))
+        )
+
+    def close(self) -> None:
+        """Let go of the thread."""
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)

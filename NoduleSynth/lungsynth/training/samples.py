@@ -29,16 +29,8 @@ class Sampling(Protocol):
         """Return real VOIs, and the same with the nodule drawn anew, HU (count, K, J, I)."""
 
 
-def draw_samples(recipe: object, path: Path) -> None:
-    """Write a PNG of samples, always the same ones; the next training step stays as it was.
-
-    Args:
-        recipe: Nothing is written for one that is neither ``Sampling`` nor ``Picturing``.
-        path: Of the PNG.
-    """
-    picture = picture_of(recipe)
-    if picture is None:
-        return
+def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write a picture (rows, columns, 3) as PNG."""
     from matplotlib.image import imsave
 
     with replacing(path) as temporary:
@@ -46,7 +38,11 @@ def draw_samples(recipe: object, path: Path) -> None:
 
 
 def picture_of(recipe: object) -> NDArray[np.uint8] | None:
-    """Return the picture as RGB: a recipe's own, or real VOIs above and drawn nodules below."""
+    """Return a picture of samples, RGB, always of the same ones; the next step stays as it was.
+
+    Args:
+        recipe: None is returned for one that is neither ``Sampling`` nor ``Picturing``.
+    """
     rng = np.random.default_rng(0)
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from lungsynth.synthesizers.mcgan.recipe import MCGANRecipe
 from lungsynth.training import run as training
 from lungsynth.training.checkpoint import load_checkpoint
 from lungsynth.training.losses_log import read_losses
-from lungsynth.training.run import RunWriter, TrainOptions, train
+from lungsynth.training.run import TrainOptions, train
 
 SOURCES = Path(training.__file__).resolve().parents[2]
 
@@ -64,8 +63,10 @@ def test_a_run_leaves_weights_losses_curves_and_a_card(whole):
     assert weights == output / "mcgan.safetensors"
     assert {p.name for p in output.iterdir()} == {
         *("checkpoint.pt", "losses.jsonl", "losses.png", "mcgan.safetensors", "run.json"),
-        "samples.png",
+        *("samples.png", "samples", "report.html", "health.jsonl", "tensorboard"),
     }
+    kept = sorted(path.name for path in (output / "samples").iterdir())
+    assert kept == ["00000002.png", "00000004.png"]
     assert (output / "losses.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert [(step, total) for step, total, _ in told] == [(n, 4) for n in (1, 2, 3, 4)]
     assert [row["step"] for row in read_losses(output / "losses.jsonl")] == [1, 2, 3, 4]
@@ -73,6 +74,7 @@ def test_a_run_leaves_weights_losses_curves_and_a_card(whole):
     assert (card["system"], card["preset"], card["total_steps"]) == ("mcgan", "tiny", 4)
     assert card["data"]["nodules"] == 9
     assert card["last_session_steps"] == 4
+    assert 0 < card["loader_share"] < 1
     assert load_checkpoint(output / "checkpoint.pt", "mcgan")["step_count"] == 4
 
 
@@ -138,10 +140,10 @@ def test_nan_stops_the_run_and_the_last_good_checkpoint_stays(
     whole, cubes_folder, tmp_path, monkeypatch
 ):
     """The step that broke may have spoilt the networks: what is stored is from before it."""
-    step = MCGANRecipe.step
+    learn = MCGANRecipe.learn
 
-    def breaks(self, rng):
-        losses = step(self, rng)
+    def breaks(self, batch):
+        losses = learn(self, batch)
         if self.step_count == 2:
             with torch.no_grad():
                 self.networks.generator.out.weight.fill_(torch.nan)
@@ -149,7 +151,7 @@ def test_nan_stops_the_run_and_the_last_good_checkpoint_stays(
         return losses
 
     with monkeypatch.context() as patched:
-        patched.setattr(MCGANRecipe, "step", breaks)
+        patched.setattr(MCGANRecipe, "learn", breaks)
         with pytest.raises(LungSynthError, match=r"stopped at step 3: l1 is not a finite number"):
             train("mcgan", cubes_folder, tmp_path, tiny(4))
     assert not (tmp_path / "mcgan.safetensors").exists()
@@ -215,7 +217,7 @@ def test_the_processes_that_a_run_starts_ask_for_no_lock_of_their_own(
     monkeypatch.setenv("LOCAL_RANK", "1")
     asked = []
     monkeypatch.setattr(training, "locked", asked.append)
-    monkeypatch.setattr(training, "_train", lambda *_, **__: "trained")
+    monkeypatch.setattr(training, "_train", lambda *_: "trained")
 
     assert train("mcgan", cubes_folder, tmp_path, tiny(1)) == "trained"
     assert asked == []
@@ -243,6 +245,9 @@ def test_a_run_can_start_from_weights_and_keep_snapshots(whole, cubes_folder, tm
         ({"devices": 0}, "devices must be at least 1"),
         ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
         ({"precision": "8-bit"}, "unknown precision '8-bit'; allowed are 32-true"),
+        ({"guard": "pray"}, "unknown guard 'pray'; allowed are warn, stop, lower-rate, off"),
+        ({"fine_tune": "tiny"}, "unknown fine_tune 'tiny'; allowed are auto, small"),
+        ({"accumulate": 0}, "accumulate must be at least 1; got 0"),
     ],
 )
 def test_options_are_checked(changes, message):
@@ -264,20 +269,6 @@ def test_more_gpus_than_there_are_are_refused(cubes_folder, tmp_path, monkeypatc
     with pytest.raises(LungSynthError, match=r"--devices 3: torch finds 2 usable GPUs"):
         train("mcgan", cubes_folder, tmp_path / "new", tiny(accelerator=accelerator, devices=3))
     assert not (tmp_path / "new").exists()
-
-
-def test_curves_are_drawn_once_a_minute_and_at_the_end(tmp_path, monkeypatch):
-    """A checkpoint every 20 s, of which that at 60 s is the first due again."""
-    now, drawn = [1000.0], []
-    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(training, "draw_curves", lambda *_: drawn.append(now[0] - 1000))
-    recipe = SimpleNamespace(step_count=0, state_dict=dict)
-    writer = RunWriter(tmp_path, "mcgan", recipe, tiny(checkpoint_every=1))
-    for step in range(1, 7):
-        writer.after_step(step, {"l1": 1.0}, last=step == 6)
-        now[0] += 20
-
-    assert drawn == [0, 60, 100]
 
 
 def test_a_foreign_checkpoint_stops_a_resume(whole, cubes_folder, tmp_path):

@@ -52,15 +52,17 @@ class PaperRecipe(ClassAwareRecipeBase):
             self.networks.segmenter.parameters(), config.segmenter_learning_rate, (0.9, 0.999)
         )
 
-    def step(self, rng: np.random.Generator) -> dict[str, float]:
-        """Train the critics on some batches, then the generators on the last of them."""
+    def prepare(self, rng: np.random.Generator) -> list[ClassBatch]:
+        """Draw a batch for each step of the critics; the generators learn from the last of them."""
+        return [self.draw_batch(rng) for _ in range(self.config.critic_steps)]
+
+    def learn(self, prepared: list[ClassBatch]) -> dict[str, float]:
+        """Train the critics on each batch, then the generators on the last."""
         losses: dict[str, Tensor] = {}
-        for _ in range(self.config.critic_steps):
-            batch = self.draw_batch(rng)
-            with self.fabric.autocast():
+        with self.fabric.autocast(), self.head_start():
+            for batch in prepared:
                 losses |= self.train_critics(batch)
-        with self.fabric.autocast():
-            losses |= self.update(batch)
+            losses |= self.update(prepared[-1])
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def update(self, batch: ClassBatch) -> dict[str, Tensor]:  # type: ignore[override]
