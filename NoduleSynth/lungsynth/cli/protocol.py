@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungsynth.core.errors import LungSynthError
-from lungsynth.core.insertion import Taken
+from lungsynth.core.insertion import Box, Taken
 from lungsynth.core.nodule import Attenuation, Malignancy, NoduleSpec, Seed
+from lungsynth.core.radiograph import CxrNoduleSpec, CxrSeed
+from lungsynth.core.radiograph_insertion import CxrTaken
 
 MOST_SHOWN = 60  # letters of a value in a message
 
@@ -31,6 +33,22 @@ class Request:
     id: object
     do: str
     values: Mapping[str, Any]  # JSON holds anything
+
+    def number(self, key: str) -> float | None:
+        """Return a number; None where the key is missing or null."""
+        value = self.values.get(key)
+        if value is not None and not _is_number(value):
+            raise _wrong(value, f"{self.do}, {key}", "a number")
+        return None if value is None else float(value)
+
+    def numbers(self, key: str, count: int) -> tuple[float, ...] | None:
+        """Return that many numbers; None where the key is missing or null."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or len(value) != count or not all(map(_is_number, value)):
+            raise _wrong(value, f"{self.do}, {key}", f"{count} numbers")
+        return tuple(float(x) for x in value)
 
     def text(self, key: str, default: str | None = None) -> str:
         """Return a string."""
@@ -75,9 +93,20 @@ class Request:
         """Return one seed."""
         return parse_seed(self._value(key, None))
 
+    def cxr_seeds(self, key: str) -> list[CxrSeed]:
+        """Return a list of seeds in a radiograph."""
+        self._value(key, None)
+        return [parse_cxr_seed(value) for value in self.listed(key)]
+
+    def cxr_taken(self, key: str) -> list[CxrTaken]:
+        """Return places of earlier nodules in a radiograph; none where the key is missing."""
+        places = [_parse_place(self.do, key, value) for value in self.listed(key)]
+        return [CxrTaken(parse_cxr_seed(seed), box) for seed, box in places]
+
     def taken(self, key: str) -> list[Taken]:
         """Return places of earlier nodules; none where the key is missing."""
-        return [_parse_taken(self.do, key, value) for value in self.listed(key)]
+        places = [_parse_place(self.do, key, value) for value in self.listed(key)]
+        return [Taken(parse_seed(seed), box) for seed, box in places]
 
     def spec_values(self, *keys: str) -> dict[str, object]:
         """Return those values of a nodule that are given, unchecked."""
@@ -128,6 +157,29 @@ def parse_seed(value: object) -> Seed:
     return Seed(tuple(map(float, position)), spec, str(value.get("name") or ""))  # type: ignore[arg-type] # Seed counts them
 
 
+def parse_cxr_seed(value: object) -> CxrSeed:
+    """Return a seed in a radiograph from what ``seed_values`` gives.
+
+    Raises:
+        LungSynthError: If a value is missing or not allowed.
+    """
+    if not isinstance(value, Mapping) or "position_ras_mm" not in value:
+        raise _wrong(value, "seed", "an object with position_ras_mm and a diameter")
+    position = value["position_ras_mm"]
+    if not isinstance(position, list) or not all(_is_number(x) for x in position):
+        raise _wrong(position, "seed, position_ras_mm", "three numbers")
+    for key in ("diameter_mm", "diameter_px", "contrast"):
+        if value.get(key) is not None and not _is_number(value[key]):
+            raise _wrong(value[key], f"seed, {key}", "a number")
+    latent = value.get("latent_seed", 0)
+    if not isinstance(latent, int) or isinstance(latent, bool):
+        raise _wrong(latent, "seed, latent_seed", "a whole number")
+    spec = CxrNoduleSpec(
+        value.get("diameter_mm"), value.get("diameter_px"), value.get("contrast"), latent
+    )
+    return CxrSeed(tuple(map(float, position)), spec, str(value.get("name") or ""))  # type: ignore[arg-type] # CxrSeed counts them
+
+
 _SPEC_KEYS = ("diameter_mm", "attenuation", "malignancy", "latent_seed")
 
 
@@ -158,8 +210,17 @@ def with_values(spec: NoduleSpec, values: Mapping[str, object]) -> NoduleSpec:
         raise LungSynthError(msg) from None
 
 
-def seed_values(seed: Seed) -> dict[str, object]:
+def seed_values(seed: Seed | CxrSeed) -> dict[str, object]:
     """Return a seed as JSON holds it."""
+    if isinstance(seed, CxrSeed):
+        return {
+            "position_ras_mm": list(seed.position_ras_mm),
+            "diameter_mm": seed.spec.diameter_mm,
+            "diameter_px": seed.spec.diameter_px,
+            "contrast": seed.spec.contrast,
+            "latent_seed": seed.spec.latent_seed,
+            "name": seed.name,
+        }
     return {
         "position_ras_mm": list(seed.position_ras_mm),
         "diameter_mm": seed.spec.diameter_mm,
@@ -170,19 +231,20 @@ def seed_values(seed: Seed) -> dict[str, object]:
     }
 
 
-def taken_values(taken: Taken) -> dict[str, object]:
+def taken_values(taken: Taken | CxrTaken) -> dict[str, object]:
     """Return the place of an earlier nodule as JSON holds it."""
     return {"seed": seed_values(taken.seed), "box": [list(corner) for corner in taken.box]}
 
 
-def _parse_taken(do: str, key: str, value: object) -> Taken:
+def _parse_place(do: str, key: str, value: object) -> tuple[object, Box]:
+    """Return a seed as JSON holds it, and its box."""
     if not isinstance(value, Mapping) or not {"seed", "box"} <= set(value):
         raise _wrong(value, f"{do}, {key}", "objects with seed and box")
     try:
         (k0, j0, i0), (k1, j1, i1) = (map(int, corner) for corner in value["box"])
     except (TypeError, ValueError):
         raise _wrong(value["box"], f"{do}, {key}, box", "[[k0, j0, i0], [k1, j1, i1]]") from None
-    return Taken(parse_seed(value["seed"]), ((k0, j0, i0), (k1, j1, i1)))
+    return value["seed"], ((k0, j0, i0), (k1, j1, i1))
 
 
 def _is_number(value: object) -> bool:

@@ -21,19 +21,23 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from lungsynth.cli import protocol
-from lungsynth.cli.changes import write_changes
+from lungsynth.cli.changes import write_changes, write_cxr_changes
 from lungsynth.cli.protocol import Request
 from lungsynth.cli.stdin_watch import WatchedLines, is_wanted
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import NodulePopulation, Seed, draw_nodule
+from lungsynth.core.radiograph import Kind
 from lungsynth.core.volume import Volume
 from lungsynth.io.hounsfield import check_hounsfield
 
 if TYPE_CHECKING:
-    from lungsynth.core.contracts import CtSynthesizer
+    from lungsynth.cli.worker_radiograph import RadiographDesk
+    from lungsynth.core.contracts import CtSynthesizer, CxrSynthesizer
     from lungsynth.imaging.lungs import CoarseLungs
 
 logger = logging.getLogger(__name__)
+
+_NOTHING_LOADED = "no synthesizer is loaded; send a 'load' request first"
 
 Events = Callable[[Mapping[str, object]], None]
 Result = dict[str, object]
@@ -50,7 +54,9 @@ class Worker:
         self._send = send
         self._volume: Volume | None = None
         self._lungs: CoarseLungs | None = None
+        self._desk: RadiographDesk | None = None  # in place of a volume
         self._synthesizer: CtSynthesizer | None = None
+        self._painter: CxrSynthesizer | None = None
         self._weights: Path | None = None
         self._id: object = None
         self._handlers: dict[str, Callable[[Request], Result]] = {
@@ -94,7 +100,12 @@ class Worker:
             msg = f"{path}: not a readable .npy file of voxels ({error})"
             raise LungSynthError(msg) from None
         self._lungs = None
-        self._volume = None
+        self._volume = self._desk = None
+        if request.text("kind", str(Kind.CT)) == Kind.RADIOGRAPH:
+            from lungsynth.cli.worker_radiograph import RadiographDesk
+
+            self._desk = RadiographDesk(voxels, request)
+            return {"shape": list(voxels.shape), "dtype": str(voxels.dtype)}
         volume = Volume(voxels, request.matrix("ijk_to_ras"))
         check_hounsfield(voxels, request.text("name", "the volume"))
         self._volume = volume
@@ -105,80 +116,115 @@ class Worker:
         device = request.text("device", "auto")
         weights = request.text("weights", "")
         self._weights = Path(weights) if weights else None
-        self._synthesizer = None  # two at once may be more than the memory holds
+        self._synthesizer = self._painter = None  # two at once may be more than memory holds
+        kind = request.text("kind", str(Kind.CT))
         try:
-            self._synthesizer = _load_synthesizer(name, device, self._weights)
-            seconds = _warm_up(self._synthesizer)
+            seconds = self._load_and_warm_up(kind, name, device)
         except Exception as error:
             if device != "auto" or not _out_of_memory(error):
                 raise
             self._event("info", message="the GPU is out of memory: running on the CPU, slower")
-            self._synthesizer = _load_synthesizer(name, "cpu", self._weights)
-            seconds = _warm_up(self._synthesizer)
+            seconds = self._load_and_warm_up(kind, name, "cpu")
+        loaded = self._loaded_one()
         return {
-            "device": self._synthesizer.device,
-            "device_name": _device_name(self._synthesizer.device),
-            "weights_sha256": self._synthesizer.weights_sha256,
+            "device": loaded.device,
+            "device_name": _device_name(loaded.device),
+            "weights_sha256": loaded.weights_sha256,
             "seconds_per_nodule": round(seconds, 3),
         }
 
+    def _load_and_warm_up(self, kind: str, name: str, device: str) -> float:
+        """Load a synthesizer and return the seconds that its second nodule takes."""
+        if kind != Kind.RADIOGRAPH:
+            self._synthesizer = _load_synthesizer(name, device, self._weights)
+            return _warm_up(self._synthesizer)
+        from lungsynth.cli.worker_radiograph import load_for_radiographs, warm_up
+
+        self._painter = load_for_radiographs(name, device, self._weights)
+        started = 0.0
+        for _ in range(2):
+            started = time.perf_counter()
+            warm_up(self._painter)
+        return time.perf_counter() - started
+
     def _insert(self, request: Request) -> Result:
-        return self._make(request, request.seeds("seeds"), rounds=None)
+        return self._make(request, self._asked(request, "seeds"), rounds=None)
 
     def _preview(self, request: Request) -> Result:
-        return self._make(request, [request.seed("seed")], rounds=request.whole("rounds", 1))
+        seeds = self._asked(request, "seed")
+        return self._make(request, seeds, rounds=request.whole("rounds", 1))
 
-    def _make(self, request: Request, seeds: list[Seed], rounds: int | None) -> Result:
+    def _asked(self, request: Request, key: str) -> list[Any]:
+        """Return the seeds of a request, of the kind that the open volume takes."""
+        if self._desk is not None:
+            values = request.listed(key) if key == "seeds" else [request.values.get(key)]
+            return [protocol.parse_cxr_seed(value) for value in values]
+        return request.seeds(key) if key == "seeds" else [request.seed(key)]
+
+    def _make(self, request: Request, seeds: list[Any], rounds: int | None) -> Result:
         """Make nodules and write them; a GPU that runs out of memory is left for the CPU."""
-        from lungsynth.imaging.insertion import ROUNDS, make_all
-
         started = time.perf_counter()
-        volume = self._opened()
         output = Path(request.text("output"))
-        earlier = request.taken("earlier")
 
         def progress(done: int, total: int) -> None:
             if rounds is None:  # a preview is over too soon
                 self._event("progress", stage="inserting", done=done, total=total)
 
         def make() -> list[Any]:
-            return make_all(
-                volume,
-                seeds,
-                self._loaded(),
-                earlier=earlier,
-                rounds=ROUNDS if rounds is None else rounds,
-                on_progress=progress,
-            )
+            return self._make_all(request, seeds, rounds, progress)
 
         progress(0, len(seeds))
         attempts = None
         try:
             attempts = make()
         except Exception as error:
-            if not (_out_of_memory(error) and self._loaded().device.startswith("cuda")):
+            if not (_out_of_memory(error) and self._loaded_one().device.startswith("cuda")):
                 raise
         if attempts is None:  # out of the handler: the error holds on to the GPU's memory
             self._leave_gpu()
             attempts = make()
-        write_changes(output, attempts)
+        (write_changes if self._desk is None else write_cxr_changes)(output, attempts)
         seconds = round(time.perf_counter() - started, 4)
-        return {"file": str(output), "seconds": seconds, "device": self._loaded().device}
+        return {"file": str(output), "seconds": seconds, "device": self._loaded_one().device}
+
+    def _make_all(
+        self,
+        request: Request,
+        seeds: list[Any],
+        rounds: int | None,
+        progress: Callable[[int, int], None],
+    ) -> list[Any]:
+        if self._desk is not None:
+            return list(self._desk.make(seeds, self._painted_by(), request, rounds, progress))
+        from lungsynth.imaging.insertion import ROUNDS, make_all
+
+        return make_all(
+            self._opened(),
+            seeds,
+            self._loaded(),
+            earlier=request.taken("earlier"),
+            rounds=ROUNDS if rounds is None else rounds,
+            on_progress=progress,
+        )
 
     def _leave_gpu(self) -> None:
         """Load the synthesizer again on the CPU and say so."""
         self._event("info", message="the GPU is out of memory: going on with the CPU, slower")
         import torch
 
-        name = self._loaded().name
-        self._synthesizer = None
+        name = self._loaded_one().name
+        kind = Kind.CT if self._painter is None else Kind.RADIOGRAPH
+        self._synthesizer = self._painter = None
         torch.cuda.empty_cache()  # for the user's other programs
-        self._synthesizer = _load_synthesizer(name, "cpu", self._weights)
+        self._load_and_warm_up(kind, name, "cpu")
 
     def _propose(self, request: Request) -> Result:
         from lungsynth.imaging.lungs import find_lungs
         from lungsynth.imaging.proposal import propose_seeds
 
+        if self._desk is not None:
+            self._event("progress", stage="finding the lung fields", done=0, total=1)
+            return {"seeds": [protocol.seed_values(seed) for seed in self._desk.propose(request)]}
         volume = self._opened()
         count = request.whole("count", None)
         rng = np.random.default_rng(request.whole("random_seed", 0))
@@ -204,6 +250,8 @@ class Worker:
     def _check(self, request: Request) -> Result:
         from lungsynth.imaging.placement import check_seeds, place_note
 
+        if self._desk is not None:
+            return self._desk.check(request)
         volume = self._opened()
         earlier = request.taken("earlier")
         boxes = _Boxes(self._box_mm())
@@ -231,9 +279,16 @@ class Worker:
 
     def _loaded(self) -> CtSynthesizer:
         if self._synthesizer is None:
-            msg = "no synthesizer is loaded; send a 'load' request first"
-            raise LungSynthError(msg)
+            raise LungSynthError(_NOTHING_LOADED)
         return self._synthesizer
+
+    def _painted_by(self) -> CxrSynthesizer:
+        if self._painter is None:
+            raise LungSynthError(_NOTHING_LOADED)
+        return self._painter
+
+    def _loaded_one(self) -> CtSynthesizer | CxrSynthesizer:
+        return self._loaded() if self._painter is None else self._painter
 
     def _box_mm(self) -> Callable[[float], float]:
         """Return how large boxes are; as they mostly are, while no synthesizer is loaded."""

@@ -41,6 +41,14 @@ class CxrMeasurement:
     area_px: int
 
 
+@dataclass(frozen=True)
+class CxrTaken:
+    """The place of an earlier nodule of which no more than that is at hand."""
+
+    seed: CxrSeed
+    box: Box
+
+
 @dataclass(frozen=True, eq=False)
 class CxrInsertion:
     """One nodule in a radiograph: what was asked, what was measured, what was changed.
