@@ -30,7 +30,8 @@ from lungsynth.core.nodule import Attenuation, NoduleSpec
 if TYPE_CHECKING:
     from lungsynth.core.contracts import CxrSynthesizer
 
-CXR_DIAMETERS_MM = (22.0, 14.0, 9.0)
+CXR_NODULES = ((22.0, 0.14), (14.0, 0.12), (9.0, 0.1))
+"""Diameter in mm and contrast."""
 NODULES = (
     (12.0, Attenuation.PART_SOLID),
     (8.0, Attenuation.SOLID),
@@ -148,8 +149,10 @@ def demo_radiograph(
         reporter.stage("making the phantom")
         phantom = thorax_radiograph(random_seed)
         specs = [
-            CxrNoduleSpec(diameter, latent_seed=draw_latent_seed(random_seed, index))
-            for index, diameter in enumerate(CXR_DIAMETERS_MM)
+            CxrNoduleSpec(
+                diameter, contrast=contrast, latent_seed=draw_latent_seed(random_seed, index)
+            )
+            for index, (diameter, contrast) in enumerate(CXR_NODULES)
         ]
         rng = np.random.default_rng(random_seed)
         seeds = propose_cxr_seeds(phantom.image, np.asarray(phantom.lungs.any(axis=0)), specs, rng)

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth.core.radiograph import Kind
 from lungsynth.core.shipped import shipped_file
-from lungsynth.synthesizers import SYNTHESIZERS, TRAINABLE
+from lungsynth.synthesizers import CXR_SYNTHESIZERS, SYNTHESIZERS, TRAINABLE
 
 app = typer.Typer(
     help="List the synthesizers and show their model cards.", invoke_without_command=True
@@ -30,15 +31,18 @@ def list_models(
 ) -> None:
     """List the synthesizers, and which of them have weights here."""
     rows = []
-    for name in sorted(SYNTHESIZERS):
+    tables = {Kind.CT: SYNTHESIZERS, Kind.RADIOGRAPH: CXR_SYNTHESIZERS}
+    for kind, name in ((kind, name) for kind, table in tables.items() for name in sorted(table)):
         weights = shipped_file(f"{name}.safetensors")
         megabytes = round(weights.stat().st_size / 1e6, 1) if weights else None
-        rows.append({"name": name, "weights": str(weights or ""), "megabytes": megabytes})
+        known = {"name": name, "kind": str(kind)}
+        rows.append({**known, "weights": str(weights or ""), "megabytes": megabytes})
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        typer.echo(f"{row['name']:12}  {_needs(str(row['name']), row['megabytes'])}")
+        needs = _needs(str(row["name"]), row["megabytes"])
+        typer.echo(f"{row['kind']:10}  {row['name']:13}  {needs}")
 
 
 def _needs(name: str, megabytes: object) -> str:
@@ -55,10 +59,11 @@ def _needs(name: str, megabytes: object) -> str:
 @app.command("show")
 def show(name: Annotated[str, typer.Argument(help="One of 'lungsynth models list'.")]) -> None:
     """Print a model's card: data, licence, split, steps, and what it measured."""
-    if name not in SYNTHESIZERS:
-        msg = f"unknown synthesizer '{name}'; there are {', '.join(sorted(SYNTHESIZERS))}"
+    card = shipped_file(f"{name}.md") if name.isprintable() and "/" not in name else None
+    known = sorted({*SYNTHESIZERS, *CXR_SYNTHESIZERS})
+    if name not in known and (card is None or shipped_file(f"{name}.safetensors") is None):
+        msg = f"unknown synthesizer '{name}'; there are {', '.join(known)}"
         raise LungSynthError(msg)
-    card = shipped_file(f"{name}.md")
     if card is None:
         typer.echo(f"{name}: {_needs(name, None)}; there is no card")
         return
