@@ -109,8 +109,8 @@ class PGGANRecipe(NetworkRecipe):
         stage = self.schedule.at(self.step_count)
         self._grow(stage)
         batch = self.draw_batch(stage, rng)
-        size = math.ceil(stage.batch / min(self.accumulate, stage.batch))
-        parts = [batch.part(slice(n, n + size)) for n in range(0, stage.batch, size)]
+        starts = range(0, stage.batch * self.accumulate, stage.batch)
+        parts = [batch.part(slice(start, start + stage.batch)) for start in starts]
         self.critic.requires_grad_(True)
         losses = self.descend_over(self.critic_adam, parts, self._critic_loss)
         self.critic.requires_grad_(False)
@@ -129,6 +129,10 @@ class PGGANRecipe(NetworkRecipe):
         """The stage of the last step that was done."""
         return self.schedule.at(max(self.step_count - 1, 0))
 
+    @property
+    def _processes(self) -> int:
+        return int(self.fabric.world_size)
+
     def _grow(self, stage: Stage) -> None:
         """Bring the networks to a stage."""
         for networks in (self.generator, self.average, self.critic):
@@ -138,9 +142,12 @@ class PGGANRecipe(NetworkRecipe):
                 adam.state.clear()
 
     def draw_batch(self, stage: Stage, rng: np.random.Generator) -> Batch:
-        """Make every random choice of a step, and bring its batch to the device."""
-        device, own = self.fabric.device, self.own_part(stage.batch)
-        total = stage.batch * self.fabric.world_size
+        """Make every random choice of a step, and bring its batch to the device.
+
+        Of several processes each draws the choices of all and takes its own part.
+        """
+        items = stage.batch * self.accumulate
+        device, own, total = self.fabric.device, self.own_part(items), items * self._processes
         draws = [self.sampler.draw(rng) for _ in range(total)][own]
         latent, other = (
             torch.from_numpy(
@@ -201,7 +208,7 @@ class PGGANRecipe(NetworkRecipe):
         """Let the critic's overfitting decide how often the next batch is changed."""
         if self.config.augment_target < 1:
             sign = float(self.fabric.all_reduce(losses["sign"], reduce_op="mean"))
-            images = stage.batch * self.fabric.world_size
+            images = stage.batch * self.accumulate * self._processes
             step = images / self.config.augment_images
             self.augmentation = next_probability(
                 self.augmentation, sign, self.config.augment_target, step
@@ -235,8 +242,8 @@ class PGGANRecipe(NetworkRecipe):
     def save_weights(self, path: Path) -> None:
         """Write the averaged generator as far as it has grown, and the critic beside it."""
         stage = self._reached
-        grown = {"grown_side": stage.side, "alpha": stage.alpha, "images_shown": stage.images_shown}
-        described = {**asdict(self.config), **grown}
+        described = {**asdict(self.config), "grown_side": stage.side, "alpha": stage.alpha}
+        described["images_shown"] = stage.images_shown * self.accumulate * self._processes
         save_weights(path, "pggan", described, self.average.state_dict())
         critic = path.with_name(f"{path.stem}-critic{path.suffix}")
         save_weights(critic, "pggan-critic", described, self.critic.state_dict())

@@ -1,6 +1,7 @@
 """A recipe that grows: resumed in a fade it is the uninterrupted one, and it learns."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -221,17 +222,49 @@ def test_picture_of_samples_leaves_the_training_as_it_was(films, fabric):
         assert torch.equal(one, other)
 
 
-def test_parts_of_a_batch_teach_what_the_whole_would(films, fabric):
-    """Gradient accumulation: but for the batch's variation, which is then that of the parts."""
+def test_two_processes_learn_from_what_one_would_from_two_batches(films, fabric, monkeypatch):
     recipe = make_recipe(films, fabric)
+    recipe.augmentation = 0.5
+    stage = recipe.schedule.at(3)
+    recipe.accumulate = 2
+    whole = recipe.draw_batch(stage, np.random.default_rng(1))
+    recipe.accumulate = 1
+    parts = []
+    for rank in (0, 1):
+        device = SimpleNamespace(device=fabric.device, world_size=2, global_rank=rank)
+        monkeypatch.setattr(recipe, "fabric", device)
+        parts.append(recipe.draw_batch(stage, np.random.default_rng(1)))
+
+    assert [len(part.mix) for part in (whole, *parts)] == [16, 8, 8]
+    for name in ("real", "latent", "generator_latent", "mix"):
+        both = torch.cat([getattr(part, name) for part in parts])
+        assert torch.equal(both, getattr(whole, name)), name
+    for number in range(3):
+        both = torch.cat([part.changes[number].cut for part in parts])
+        assert torch.equal(both, whole.changes[number].cut)
+    assert torch.equal(whole.part(slice(8, 16)).changes[2].shift, parts[1].changes[2].shift)
+
+
+def test_accumulated_gradient_is_the_mean_over_the_parts(films, fabric):
+    recipe = make_recipe(films, fabric, augment_target=1.0)
+    recipe.accumulate = 2
     stage = recipe.schedule.at(0)
-    batch = recipe.draw_batch(stage, np.random.default_rng(1))
+    recipe._grow(stage)
+    batch = recipe.draw_batch(stage, np.random.default_rng(6))
+    weight = recipe.critic.blocks[0].conv.weight
+    expected = torch.stack(
+        [
+            torch.autograd.grad(recipe._critic_loss(batch.part(part))[0], weight)[0]
+            for part in (slice(0, 8), slice(8, 16))
+        ]
+    ).mean(dim=0)
+    found = []
+    step = recipe._step
+    recipe._step = lambda adam: (found.append(weight.grad.clone()), step(adam))
 
-    parts = [batch.part(slice(n, n + 4)) for n in (0, 4)]
+    recipe.step(np.random.default_rng(6))
 
-    torch.testing.assert_close(torch.cat([part.real for part in parts]), batch.real)
-    torch.testing.assert_close(parts[1].changes[2].cut, batch.changes[2].cut[4:])
-    assert len(parts[1].mix) == 4
+    torch.testing.assert_close(found[0], expected, atol=1e-6, rtol=1e-4)
 
 
 def test_variants_are_drawn_at_the_side_reached(films, fabric):
