@@ -11,9 +11,10 @@ after the other and kept in one file of weights.
 The ``paper`` presets keep to [1] wherever it gives a number. Departures of the default preset, all
 ours:
 
- * contrast is a condition, which [1, V] names as missing, and so are the surroundings' own
-   suggestion of what lies behind (``imaging.fill``), to which the networks add, and, where it is
-   known, the tissue itself: a radiograph is a sum along the beam, and ribs show through a nodule;
+ * contrast is a condition, which [1, V] names as missing: the networks begin with a plain nodule of
+   that contrast (``conditions.dome``) over what lies behind, and add what is missing to it. What
+   lies behind is the tissue itself where it is known, since a radiograph is a sum along the beam
+   and ribs show through a nodule, and else what the surroundings suggest (``imaging.fill``);
  * what may change is the outline and a narrow rim, fading out, because a radiograph is blurred; the
    rest is the original exactly (in the paper's presets, exactly outside the outline);
  * reconstruction and features are compared where something may change, not over the whole patch;

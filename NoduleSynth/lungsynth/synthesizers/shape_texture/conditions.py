@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
+from lungsynth.core.contracts import WORKING_PIXEL_MM
 from lungsynth.data.cxr_patches import PatchPair
 from lungsynth.imaging.fill import filled
+from lungsynth.imaging.projection import UNSHARPNESS_MM
 from lungsynth.imaging.radiograph_insertion import freedom_around
 from lungsynth.synthesizers.shape_texture.config import TextureConfig
 from lungsynth.synthesizers.shape_texture.texture_networks import TextureInput
@@ -37,6 +40,22 @@ def freedom(config: TextureConfig, mask: FloatImage) -> FloatImage:
     free = freedom_around(condition)
     # a box of an oblique shape may not reach what the shape's own rim does
     return np.maximum(free, freedom_around(mask)) if config.box_mask else free
+
+
+def dome(mask: FloatImage) -> FloatImage:
+    """Return how long the way through a nodule of a shape is, its mean over the shape being 1.
+
+    As through a ball, sqrt(1 - (1 - d)^2) at the part d of the way from the edge to the innermost
+    pixel, blurred as radiographs are: what the networks add to is then a nodule of the asked
+    contrast already (ours).
+    """
+    inside = mask > 0.5
+    if not inside.any():
+        return np.zeros_like(mask)
+    away = ndimage.distance_transform_edt(inside)
+    part = away / away.max()
+    way = ndimage.gaussian_filter(np.sqrt(1 - (1 - part) ** 2), UNSHARPNESS_MM / WORKING_PIXEL_MM)
+    return np.asarray(way / way[inside].mean(), dtype=np.float32)
 
 
 def painting_input(
@@ -66,7 +85,9 @@ def painting_input(
         mask=_batch([condition_mask(config, mask) for mask in masks]),
         free=_batch(free),
         seen=torch.tensor([float(see) for see in seen]),
-        contrast=torch.tensor([float(c) for c in contrast]),
+        lift=_batch(
+            [np.float32(2 * c) * dome(mask) for c, mask in zip(contrast, masks, strict=True)]
+        ),
     )
 
 

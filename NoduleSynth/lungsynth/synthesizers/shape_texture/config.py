@@ -50,8 +50,8 @@ class TextureConfig:
         two_stage: Refine what the coarse generator makes [1, Table II].
         box_mask: Condition on the box around the shape instead of the shape [1, Table II].
         critic_width: Channels of the discriminator's first convolution, doubled twice (ours).
-        guided: (ours) Contrast and what may lie behind are conditions, and the networks add to
-            the latter; see the package's docstring.
+        guided: (ours) The networks add to what may lie behind and to a plain nodule of the asked
+            contrast; see the package's docstring.
         seen_through: (ours) How often in training the tissue behind, where it is known, is given.
         rim: (ours) The change fades out around the shape instead of ending at its edge.
         whole_patch: Compare raw outputs over the whole patch; False (ours) compares where
@@ -115,12 +115,12 @@ _DEFAULT = TextureConfig(
     whole_patch=False,
     small_side=128,
     adversarial_weight=0.1,
-    generator_learning_rate=1e-3,
+    generator_learning_rate=5e-4,
     critic_rate_part=0.3,
-    low_rate_steps=3000,
-    batch_size=8,
+    low_rate_steps=2500,
+    batch_size=4,
     ema_decay=0.998,
-    total_steps=12_000,
+    total_steps=10_000,
 )
 
 TEXTURE_PRESETS: dict[str, TextureConfig] = {

@@ -18,8 +18,8 @@ from lungsynth.core.contracts import PATCH_PIXELS
 from lungsynth.nn.gated import GatedAutoencoder
 from lungsynth.synthesizers.shape_texture.config import TextureConfig
 
-CONTRAST_SCALE = 5.0
-"""(ours) Contrasts, mostly below 0.2, are multiplied by it before the networks see them."""
+LIFT_SCALE = 3.0
+"""(ours) Lifts, mostly below 0.3, are multiplied by it before the networks see them."""
 _MARGIN = 16
 """(ours) Pixels that a small patch leaves around what may change."""
 
@@ -34,21 +34,21 @@ class TextureInput:
         mask: How far each pixel belongs to the shape (or is in its box), 0 to 1.
         free: How far each pixel may change, 0 to 1.
         seen: Whether ``base`` is the tissue itself, 0 or 1, (B,).
-        contrast: Mean over the mask of after - before over the robust range, (B,).
+        lift: How much a plain nodule of the asked contrast adds, see ``conditions.dome``.
     """
 
     base: Tensor
     mask: Tensor
     free: Tensor
     seen: Tensor
-    contrast: Tensor
+    lift: Tensor
 
     def central(self, side: int) -> TextureInput:
         """Return the middle of the patches."""
         start = (self.base.shape[-1] - side) // 2
         middle = (..., slice(start, start + side), slice(start, start + side))
         return TextureInput(
-            self.base[middle], self.mask[middle], self.free[middle], self.seen, self.contrast
+            self.base[middle], self.mask[middle], self.free[middle], self.seen, self.lift[middle]
         )
 
     def to(self, device: torch.device) -> TextureInput:
@@ -58,7 +58,7 @@ class TextureInput:
             self.mask.to(device),
             self.free.to(device),
             self.seen.to(device),
-            self.contrast.to(device),
+            self.lift.to(device),
         )
 
 
@@ -97,9 +97,9 @@ class TextureGenerator(nn.Module):
         return coarse.mean(dim=1, keepdim=True), last.mean(dim=1, keepdim=True)
 
     def _guided(self, given: TextureInput) -> tuple[Tensor, Tensor]:
-        contrast = CONTRAST_SCALE * given.contrast[:, None, None, None] * given.mask
-        told = [given.mask, contrast, given.seen[:, None, None, None] * given.mask]
-        coarse = given.base + self.coarse(torch.cat([given.base, *told], dim=1))
+        seen = given.seen[:, None, None, None] * given.mask
+        told = [given.mask, LIFT_SCALE * given.lift, seen]
+        coarse = given.base + given.lift + self.coarse(torch.cat([given.base, *told], dim=1))
         if self.refine is None:
             return coarse, coarse
         placed = put_back(coarse, given)

@@ -10,6 +10,7 @@ from torch import nn
 from lungsynth.imaging.radiograph_insertion import freedom_around
 from lungsynth.synthesizers.shape_texture.conditions import (
     condition_mask,
+    dome,
     freedom,
     painting_input,
 )
@@ -175,11 +176,28 @@ def test_only_what_is_free_changes_and_it_does(config, seen):
     assert (painted[free > 0.9] != patch[free > 0.9]).all()
 
 
-def test_an_untrained_guided_generator_gives_what_lies_behind():
-    given, patch = given_of(TINY, seen=True)
-    painted = TextureGenerator(TINY).eval().paint(given)
+def test_an_untrained_guided_generator_gives_a_plain_nodule_of_the_asked_contrast():
+    given, patch = given_of(TINY, seen=True, contrast=0.1)
+    painted = TextureGenerator(TINY).eval().paint(given)[0, 0].detach().numpy()
+    inside = oblique() > 0.5
 
-    np.testing.assert_array_equal(painted[0, 0].detach().numpy(), patch)
+    expected = patch + freedom(TINY, oblique()) * 0.2 * dome(oblique())
+    np.testing.assert_allclose(painted, expected, atol=1e-6)
+    # over the robust range, which is 2 wide
+    assert (painted - patch)[inside].mean() / 2 == pytest.approx(0.1, rel=1e-4)
+
+
+def test_a_dome_is_the_way_through_a_ball():
+    """2 sqrt(R^2 - r^2), its mean over the disc 4 R / 3, blurred by 1.25 pixels at the edge."""
+    row, column = np.indices((256, 256)) - 127.5
+    away = np.hypot(row, column)
+    found = dome((away <= 40).astype(np.float32))
+    expected = 1.5 * np.sqrt(np.clip(1 - (away / 40) ** 2, 0, None))
+
+    np.testing.assert_allclose(found[away < 36], expected[away < 36], atol=0.06)
+    assert found[away <= 40].mean() == pytest.approx(1, rel=1e-5)
+    assert found[away > 46].max() < 1e-3
+    assert dome(np.zeros((8, 8), np.float32)).max() == 0
 
 
 def test_contrast_and_whether_tissue_is_seen_are_conditions():
@@ -187,11 +205,11 @@ def test_contrast_and_whether_tissue_is_seen_are_conditions():
     given, _ = given_of(TINY)
     plain = generator.paint(given)
 
-    assert not torch.equal(generator.paint(replace(given, contrast=torch.tensor([0.3]))), plain)
+    assert not torch.equal(generator.paint(replace(given, lift=3 * given.lift)), plain)
     assert not torch.equal(generator.paint(replace(given, seen=torch.tensor([0.0]))), plain)
     paper = awake(TextureGenerator(PAPER_TINY))
     given, _ = given_of(PAPER_TINY)
-    denser = replace(given, contrast=torch.tensor([0.3]))
+    denser = replace(given, lift=3 * given.lift)
     assert torch.equal(paper.paint(denser), paper.paint(given))
 
 
@@ -245,8 +263,7 @@ def test_a_small_nodule_is_worked_on_in_a_small_patch_and_its_result_does_not_mo
 def test_putting_back_is_linear_in_what_is_free():
     base, painted = torch.tensor([[[[1.0, 1.0, 1.0]]]]), torch.tensor([[[[3.0, 3.0, 3.0]]]])
     free = torch.tensor([[[[0.0, 0.25, 1.0]]]])
-    one = torch.ones(1)
-    given = TextureInput(base, free, free, one, one)
+    given = TextureInput(base, free, free, torch.ones(1), free)
 
     torch.testing.assert_close(put_back(painted, given), torch.tensor([[[[1.0, 1.5, 3.0]]]]))
 

@@ -100,24 +100,27 @@ def test_where_tissue_is_unknown_it_is_not_given_whatever_is_asked(sampler):
     np.testing.assert_array_equal(given.base[1, 0].numpy(), made.before)
     assert not torch.equal(given.base[1], given.base[2])
     np.testing.assert_array_equal(real[0, 0].numpy(), drr.after)
-    np.testing.assert_allclose(given.contrast.numpy(), [drr.contrast, *[made.contrast] * 2])
+    for row, pair in enumerate((drr, made, made)):
+        lifted = float(given.lift[row, 0].numpy()[pair.mask > 0.5].mean()) / 2
+        assert lifted == pytest.approx(pair.contrast, abs=1e-5)
     # what is hidden takes nothing from the nodule that is there
     outside = given.free[2] == 0
     assert torch.equal(given.base[2][outside], real[2][outside])
 
 
 def test_reconstruction_counts_where_something_may_change(make):
-    """A generator that gives what lies behind misses by the nodule alone."""
+    """An untrained generator misses by the nodule less the plain one that it begins with."""
     recipe = make("texture", seen_through=1.0)
     batches = (recipe.draw_batch(np.random.default_rng(seed)) for seed in range(50))
     given, real = next(batch for batch in batches if batch[0].seen.all())
     losses = recipe.update(given, real)
-    away = (real - given.base).abs()
+    away = (real - given.base - given.free * given.lift).abs()
     expected = float((away * given.free).sum() / given.free.sum())
     outside = given.free == 0
 
     assert losses["l1"].item() == pytest.approx(expected, rel=1e-4)
     assert (away[outside] == 0).all()
+    assert expected < 0.7 * float(((real - given.base).abs() * given.free).sum() / given.free.sum())
 
 
 def test_one_stage_has_no_coarse_loss_to_learn_from(make):
