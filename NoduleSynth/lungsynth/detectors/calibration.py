@@ -22,6 +22,20 @@ LEAST = 10
 """Fewer normals say too little about a false-positive rate."""
 
 
+def check_rate(false_positive_rate: float) -> None:
+    """Refuse a false-positive rate that is no share.
+
+    Raises:
+        LungSynthError: If it is not above 0 and below 1.
+    """
+    if not 0 < false_positive_rate < 1:
+        msg = (
+            "the false-positive rate must be above 0 and below 1, such as 0.05; got "
+            f"{false_positive_rate:g}"
+        )
+        raise LungSynthError(msg)
+
+
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """Scores of normals that the detector has not learnt from.
@@ -61,12 +75,7 @@ class Calibration:
         Raises:
             LungSynthError: If the share is not above 0 and below 1.
         """
-        if not 0 < false_positive_rate < 1:
-            msg = (
-                "the false-positive rate must be above 0 and below 1, such as 0.05; got "
-                f"{false_positive_rate:g}"
-            )
-            raise LungSynthError(msg)
+        check_rate(false_positive_rate)
         log = np.log(self.scores)
         n, spread = len(log), max(float(log.std(ddof=1)), 1e-12)
         t = float(stats.t.isf(false_positive_rate, n - 1))

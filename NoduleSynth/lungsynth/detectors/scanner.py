@@ -72,6 +72,35 @@ class Scan:
 
 
 @dataclass(frozen=True, eq=False)
+class Looked:
+    """Radiographs with their nearest normal images, all (B, S, S).
+
+    Args:
+        images: In [-1, 1].
+        weight: How far each pixel counts.
+        normals: The nearest normal images.
+        differences: See ``residuals.difference``.
+    """
+
+    images: Images
+    weight: Images
+    normals: Images
+    differences: Images
+
+    def rows(self, index: NDArray[np.int64]) -> Looked:
+        """Return some of them."""
+        parts = (self.images, self.weight, self.normals, self.differences)
+        return Looked(*(part[index] for part in parts))
+
+
+def look(detector: Reconstructor, images: Images) -> Looked:
+    """Find the nearest normal images of radiographs (B, S, S) in [-1, 1]."""
+    weight = field_weight(images)
+    normals = detector.reconstruct(images, weight)
+    return Looked(images, weight, normals, difference(images, normals, weight))
+
+
+@dataclass(frozen=True, eq=False)
 class Scanner:
     """A detector with its calibration.
 
@@ -99,16 +128,31 @@ class Scanner:
         Raises:
             LungSynthError: If they are of another size, or the rate is no share.
         """
+        self.scores.threshold(false_positive_rate)  # refused before the work is done
+        return self.judge(self.look(images), false_positive_rate)
+
+    def look(self, images: Images) -> Looked:
+        """Find the nearest normal images of radiographs (B, S, S).
+
+        Raises:
+            LungSynthError: If they are of another size.
+        """
         if images.shape[1:] != (self.image_size, self.image_size):
             msg = f"images of {self.image_size} pixels a side are needed; got {images.shape[1:]}"
             raise LungSynthError(msg)
+        return look(self.detector, images)
+
+    def judge(self, looked: Looked, false_positive_rate: float = FALSE_POSITIVE_RATE) -> list[Scan]:
+        """Judge what is left of radiographs beside their nearest normal images.
+
+        Raises:
+            LungSynthError: If the rate is no share.
+        """
         threshold = self.scores.threshold(false_positive_rate)
         region_threshold = self.peaks.threshold(false_positive_rate)
-        weight = field_weight(images)
-        normals = self.detector.reconstruct(images, weight)
-        differences = difference(images, normals, weight)
-        maps = self.residuals.maps(differences, weight)
-        scores = self.residuals.scores(maps, weight)
+        images = looked.images
+        maps = self.residuals.maps(looked.differences, looked.weight)
+        scores = self.residuals.scores(maps, looked.weight)
         p_values = self.scores.p_value(scores)
         conformal = self.scores.conformal_p_value(scores)
         kinds = self.domain.p_value(images)
@@ -117,8 +161,8 @@ class Scanner:
             labels, regions = find_regions(maps[n], region_threshold, grow=grow)
             scan = Scan(
                 image=image,
-                normal=normals[n],
-                difference=differences[n],
+                normal=looked.normals[n],
+                difference=looked.differences[n],
                 deviation=maps[n],
                 labels=labels,
                 regions=regions,
@@ -157,19 +201,25 @@ def fit_scanner(
     Raises:
         LungSynthError: If there are too few.
     """
-    weight = field_weight(normals)
-    differences = difference(normals, detector.reconstruct(normals, weight), weight)
-    residuals = ResidualModel.fit(differences, weight, config)
-    held_weight = field_weight(held)
-    maps = residuals.maps(
-        difference(held, detector.reconstruct(held, held_weight), held_weight), held_weight
-    )
+    return calibrated(detector, look(detector, normals), look(detector, held), scale, config)
+
+
+def calibrated(
+    detector: Reconstructor,
+    normals: Looked,
+    held: Looked,
+    scale: RadiographScale,
+    config: ResidualConfig | None = None,
+) -> Scanner:
+    """Calibrate a detector that has looked at the normals already; see ``fit_scanner``."""
+    residuals = ResidualModel.fit(normals.differences, normals.weight, config)
+    maps = residuals.maps(held.differences, held.weight)
     return Scanner(
         detector=detector,
-        image_size=normals.shape[-1],
+        image_size=normals.images.shape[-1],
         scale=scale,
         residuals=residuals,
-        scores=Calibration(residuals.scores(maps, held_weight)),
+        scores=Calibration(residuals.scores(maps, held.weight)),
         peaks=Calibration(peaks(maps)),
-        domain=Domain.fit(normals, held),
+        domain=Domain.fit(normals.images, held.images),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from lungsynth.cli.evaluate import classes, inserted, nodules, radiographs
+from lungsynth.cli.evaluate import anomalies, classes, inserted, nodules, radiographs
 
 app = typer.Typer(
     help="Measure what synthesizers make: size, attenuation, realism, classes, use.",
@@ -21,6 +21,9 @@ app.command("tsne")(nodules.tsne)
 app.command("malignancy")(classes.malignancy)
 app.command("class-control")(classes.class_control)
 app.command("cxr-detection")(radiographs.cxr_detection)
+app.command("cxr-image-quality")(radiographs.cxr_image_quality)
+app.command("cxr-judge")(radiographs.cxr_judge)
+app.command("anomaly")(anomalies.anomaly)
 
 
 @app.callback()
