@@ -1,4 +1,4 @@
-"""``lungsynth evaluate cxr-detection``: what synthetic nodules do for detectors."""
+"""``lungsynth evaluate cxr-detection|cxr-image-quality|cxr-judge``: nodules in radiographs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lungsynth.cli.evaluate.options import JsonOption, Split, SplitOption
 from lungsynth.cli.mine import CXR_DATA_HELP, DetectorName, MineSplit
 from lungsynth.cli.options import (
     BankOption,
@@ -18,7 +19,10 @@ from lungsynth.cli.options import (
     WeightsOption,
     whole,
 )
+from lungsynth.cli.outputs import check_output
 from lungsynth.cli.progress import ProgressMode, Reporter
+from lungsynth.core.errors import LungSynthError
+from lungsynth.synthesizers import CXR_SYNTHESIZERS
 
 CxrDataOption = Annotated[Path, typer.Option("--data", envvar="LUNGSYNTH_DATA", help=CXR_DATA_HELP)]
 
@@ -78,3 +82,129 @@ def cxr_detection(
         )
         text = "\n\n".join(table.text() for table in study_tables(report))
         reporter.done(text, report=str(output / "report.json"), figure=str(output / "report.png"))
+
+
+def cxr_image_quality(
+    data: CxrDataOption,
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option("--weights", help="Of shape-texture; may be repeated. The shipped if none."),
+    ] = None,
+    ablation: Annotated[
+        Path | None,
+        typer.Option(
+            "--ablation",
+            help="Folder: train one/two stages with shape/box there, or go on, and compare them.",
+        ),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option("--preset", help="Of the generators that --ablation trains.")
+    ] = "default",
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", parser=whole(1), metavar="N", help="Of each; the preset's if left"),
+    ] = None,
+    patches: Annotated[
+        int | None,
+        typer.Option("--patches", parser=whole(2), metavar="N", help="Held patches; 300 if left."),
+    ] = None,
+    split: SplitOption = Split.TEST,
+    random_seed: RandomSeedOption = 0,
+    json_path: JsonOption = None,
+    device: DeviceOption = Device.AUTO,
+    progress: ProgressOption = ProgressMode.AUTO,
+) -> None:
+    """Say how near nodules that are drawn again come to known ones: MAE, PSNR, SSIM, Fréchet."""
+    if json_path is not None:
+        check_output("--json", json_path, (".json",), None)
+    with Reporter(progress) as reporter:
+        reporter.stage("loading")
+        from dataclasses import replace
+
+        from lungsynth.batch.textures import texture_filler, trained_variants
+        from lungsynth.evaluation.cxr_detection import write_json
+        from lungsynth.evaluation.cxr_image_quality import (
+            CxrQualityConfig,
+            quality_table,
+            run_cxr_quality,
+        )
+        from lungsynth.nn.weights import shipped_weights
+
+        fillers = {path.stem: texture_filler(path, device.value) for path in weights or ()}
+        if ablation is not None:
+            fillers |= trained_variants(
+                data,
+                ablation,
+                preset=preset,
+                steps=steps,
+                seed=random_seed,
+                device=device.value,
+                on_progress=reporter.progress,
+            )
+        if not fillers:
+            shipped = shipped_weights("shape-texture.safetensors")
+            fillers = {"shape-texture": texture_filler(shipped, device.value)}
+        config = CxrQualityConfig(random_seed=random_seed)
+        values = run_cxr_quality(
+            data,
+            fillers,
+            config if patches is None else replace(config, patches=patches),
+            split=split.value,
+            device=device.value,
+            on_progress=reporter.progress,
+        )
+        if json_path is not None:
+            write_json(json_path, values)
+        reporter.done(quality_table(values).text())
+
+
+def cxr_judge(
+    data: CxrDataOption,
+    synthesizer: Annotated[
+        list[str] | None,
+        typer.Option("--synthesizer", help="Which one; may be repeated; all if left out."),
+    ] = None,
+    weights: WeightsOption = None,
+    split: SplitOption = Split.TEST,
+    preset: Annotated[str, typer.Option("--preset", help="full, or tiny (for trials).")] = "full",
+    random_seed: RandomSeedOption = 0,
+    json_path: JsonOption = None,
+    device: DeviceOption = Device.AUTO,
+    progress: ProgressOption = ProgressMode.AUTO,
+) -> None:
+    """Say how well a trained judge tells generated nodules in radiographs from known ones."""
+    names = synthesizer or sorted(CXR_SYNTHESIZERS)
+    unknown = [name for name in names if name not in CXR_SYNTHESIZERS]
+    if unknown:
+        known = ", ".join(sorted(CXR_SYNTHESIZERS))
+        msg = f"unknown synthesizer '{unknown[0]}'; for radiographs there are {known}"
+        raise LungSynthError(msg)
+    if json_path is not None:
+        check_output("--json", json_path, (".json",), None)
+    with Reporter(progress) as reporter:
+        reporter.stage("loading")
+        from dataclasses import replace
+
+        from lungsynth.evaluation.cxr_detection import write_json
+        from lungsynth.evaluation.cxr_judge import CXR_JUDGE_PRESETS, run_cxr_judge
+
+        if preset not in CXR_JUDGE_PRESETS:
+            msg = f"unknown preset '{preset}'; there are {', '.join(CXR_JUDGE_PRESETS)}"
+            raise LungSynthError(msg)
+        values = run_cxr_judge(
+            data,
+            names,
+            replace(CXR_JUDGE_PRESETS[preset], random_seed=random_seed),
+            split=split.value,
+            weights=weights,
+            device=device.value,
+            on_progress=reporter.progress,
+        )
+        if json_path is not None:
+            write_json(json_path, values)
+        lines = [f"{'synthesizer':14}  AUC (known or generated?)  pairs told apart"]
+        for name, found in values["synthesizers"].items():
+            low, high = found["interval_95"]
+            auc = f"{found['ensemble_auc']:.3f} [{low:.3f}, {high:.3f}]"
+            lines.append(f"{name:14}  {auc:>25}  {found['pair_accuracy']:>16.3f}")
+        reporter.done("\n".join(lines))
