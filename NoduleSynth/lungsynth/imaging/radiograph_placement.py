@@ -62,7 +62,7 @@ def check_cxr_seeds(
         msg = "no seed given; at least one is needed"
         raise LungSynthError(msg)
     check_radiograph(image)
-    taken = [(*_box_of(one), str(one.seed)) for one in earlier]
+    taken = [(*_box_of(one), one.seed.name or str(one.seed)) for one in earlier]
     for seed in seeds:
         diameter_px = seed.spec.diameter_in_pixels(image)
         at = image.ras_to_pixel(seed.position_ras_mm)
@@ -72,13 +72,16 @@ def check_cxr_seeds(
         for other_at, other_half, other in taken:
             apart = np.abs(at - other_at)
             if (apart < half + other_half).all():
+                needed = half + other_half
+                axis = int(np.argmin(needed - apart))
+                have, need = (_length(image, float(n[axis]), axis) for n in (apart, needed))
+                along = ("down", "across")[axis]
                 msg = (
-                    f"{seed} overlaps an earlier nodule ({other}): they need "
-                    f"{float((half + other_half).max()):.0f} pixels between centres along one axis "
-                    f"and have {apart.max():.0f}"
+                    f"{seed} overlaps an earlier nodule ({other}): it is {have} from it {along} "
+                    f"the image, where {need} are needed along one axis"
                 )
                 raise LungSynthError(msg)
-        taken.append((at, half, str(seed)))
+        taken.append((at, half, seed.name or str(seed)))
 
 
 def _check_size(image: Radiograph, seed: CxrSeed, diameter_px: float) -> None:
@@ -116,6 +119,13 @@ def _check_place(
             f"nodule of {seed.spec.size} needs {needed:.0f}"
         )
         raise LungSynthError(msg)
+
+
+def _length(image: Radiograph, pixels: float, axis: int) -> str:
+    """Return a length along rows (0) or columns (1) in pixels, and in mm where that is known."""
+    if image.pixel_spacing_mm is None:
+        return f"{pixels:.0f} pixels"
+    return f"{pixels:.0f} pixels ({pixels * image.pixel_spacing_mm[axis]:.1f} mm)"
 
 
 def _box_of(done: CxrInsertion | Occupied) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -235,7 +235,8 @@ def test_seeds_that_cannot_work_are_refused(row, column, spec, said):
 def test_nodules_may_not_overlap_each_other_or_earlier_ones():
     image = noisy()
     first, second = (seed_at(image, 300, c, diameter_px=30) for c in (200, 236))
-    with pytest.raises(LungSynthError, match=r"overlaps an earlier nodule"):
+    said = r"overlaps an earlier nodule .* 36 pixels from it across the image, where 46 pixels"
+    with pytest.raises(LungSynthError, match=said):
         insert_into_radiograph(image, [first, second], CxrProcedural())
     done = insert_into_radiograph(image, [first], CxrProcedural())
     with pytest.raises(LungSynthError, match=r"overlaps an earlier nodule"):
