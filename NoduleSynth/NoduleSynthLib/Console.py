@@ -20,9 +20,12 @@ import slicer
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Insertion
 from lungsynth.core.nodule import NoduleSpec
-from lungsynth_slicer.seeds import SeedList
+from lungsynth.core.radiograph import CxrNoduleSpec
+from lungsynth_slicer.kinds import RADIOGRAPH_KIND, kindOf
+from lungsynth_slicer.seeds import DEFAULT_SPEC, SeedList
 from lungsynth_slicer.volumes import volumeFromNode
 from NoduleSynthLib.Outputs import madeFrom, makeSeedList, removeWithParts
+from NoduleSynthLib.ParameterNode import BEST_CXR
 
 if TYPE_CHECKING:
     from lungsynth_slicer.history import Step
@@ -38,6 +41,7 @@ class ScriptCase:
     segmentation: Any = None
     table: Any = None
     synthesizer: str = "mcgan"
+    cxrSynthesizer: str = BEST_CXR
     device: str = "auto"
     weights: str = ""
 
@@ -52,16 +56,24 @@ class Seeds:
 
     Args:
         node: The point list that holds them.
+        volume: The volume that they are for.
     """
 
-    def __init__(self, node: slicer.vtkMRMLMarkupsFiducialNode) -> None:
+    def __init__(
+        self,
+        node: slicer.vtkMRMLMarkupsFiducialNode,
+        volume: slicer.vtkMRMLScalarVolumeNode | None = None,
+    ) -> None:
         self.node = node
+        self.volume = volume
 
     def add(
         self,
         position_ras_mm: tuple[float, float, float],
         *,
-        diameter_mm: float = 10.0,
+        diameter_mm: float | None = None,
+        diameter_px: float | None = None,
+        contrast: float | None = None,
         attenuation: str = "solid",
         malignancy: str | None = None,
         latent_seed: int = 0,
@@ -69,10 +81,30 @@ class Seeds:
     ) -> str:
         """Add a seed and return the id of its point.
 
+        Args:
+            position_ras_mm: Where it goes.
+            diameter_mm: 10 in a CT and 15 in a radiograph, where it is not given.
+            diameter_px: In a radiograph, in place of ``diameter_mm``.
+            contrast: In a radiograph; None leaves it to the synthesizer.
+            attenuation: In a CT.
+            malignancy: In a CT.
+            latent_seed: What everything random follows from.
+            name: As shown in the views; the next number where empty.
+
         Raises:
             LungSynthError: If a value is not allowed.
         """
-        spec = NoduleSpec(diameter_mm, attenuation, malignancy, latent_seed)
+        if kindOf(self.volume) is RADIOGRAPH_KIND:
+            if diameter_mm is None and diameter_px is None:
+                default = RADIOGRAPH_KIND.defaultSpec(self.volume)
+                diameter_mm, diameter_px = default.diameter_mm, default.diameter_px
+            spec = CxrNoduleSpec(diameter_mm, diameter_px, contrast, latent_seed)
+        else:
+            if diameter_px is not None or contrast is not None:
+                msg = "diameter_px and contrast are for radiographs; a CT takes diameter_mm"
+                raise LungSynthError(msg)
+            size = DEFAULT_SPEC.diameter_mm if diameter_mm is None else diameter_mm
+            spec = NoduleSpec(size, attenuation, malignancy, latent_seed)
         return SeedList(self.node).add(position_ras_mm, spec, name)
 
 
@@ -114,7 +146,7 @@ class ConsoleMixin:
 
     def seedsFor(self, volume: slicer.vtkMRMLScalarVolumeNode) -> Seeds:
         """Return a new, empty list of seeds for a volume."""
-        return Seeds(makeSeedList(volume.GetScene(), volume))
+        return Seeds(makeSeedList(volume.GetScene(), volume), volume)
 
     def remove(self, volume: slicer.vtkMRMLScalarVolumeNode | None) -> None:
         """Remove a volume with all that was made from it: seeds, outputs, masks and tables.
@@ -133,13 +165,14 @@ class ConsoleMixin:
         volume: slicer.vtkMRMLScalarVolumeNode,
         seeds: Seeds,
         *,
-        synthesizer: str = "mcgan",
+        synthesizer: str | None = None,
         weights: str = "",
         device: str = "auto",
     ) -> Result:
         """Insert a nodule at each seed into a copy of the volume, and wait for it.
 
-        Called again with the same volume, it makes another copy.
+        Called again with the same volume, it makes another copy. Without a synthesizer it takes
+        the one that the panel offers first: mcgan for a CT.
 
         Raises:
             LungSynthError: If nothing could be inserted; the scene is as it was then.
@@ -147,10 +180,12 @@ class ConsoleMixin:
         case = ScriptCase(
             inputVolume=volume,
             seeds=seeds.node,
-            synthesizer=synthesizer,
             weights=weights,
             device=device,
         )
+        if synthesizer is not None:
+            inRadiograph = kindOf(volume) is RADIOGRAPH_KIND
+            setattr(case, "cxrSynthesizer" if inRadiograph else "synthesizer", synthesizer)
         done: list[list[Step]] = []
         failed: list[str] = []
         self.insert(case, onDone=done.append, onError=failed.append)

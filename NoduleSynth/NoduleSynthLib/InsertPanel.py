@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth.core.radiograph_insertion import CxrInsertion
 from NoduleSynthLib.Layers import showLayers
 from NoduleSynthLib.Logic import NoduleSynthLogic
 from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode
@@ -243,21 +244,36 @@ class InsertPanel:
             button.toolTip = why or tip
         comparable = self.p is not None and (self.p.outputVolume is not None or self.previewShown)
         for widget, tip in (
-            (ui.compareSlider, _("Fade between the CT (left) and the output (right).")),
-            (ui.toggleButton, _("Flip between the CT and the output.")),
+            (ui.compareSlider, _("Fade between the input (left) and the output (right).")),
+            (ui.toggleButton, _("Flip between the input and the output.")),
         ):
             widget.enabled = comparable
             widget.toolTip = tip if comparable else _("Insert a nodule first.")
 
 
-def _inWords(insertion: Insertion) -> str:
+def _inWords(insertion: Insertion | CxrInsertion) -> str:
     measured, spec = insertion.measured, insertion.spec
+    if isinstance(insertion, CxrInsertion):
+        inMm = spec.diameter_mm is not None
+        size = measured.diameter_mm if inMm else measured.diameter_px
+        words = _("{name}: {measured:.1f} {unit} of {asked} asked, contrast {contrast:.3f}").format(
+            name=insertion.seed.name,
+            measured=size,
+            unit="mm" if inMm else "px",
+            asked=f"{spec.diameter_mm if inMm else spec.diameter_px:g}",
+            contrast=measured.contrast,
+        )
+        return _withNotes(words, insertion)
     words = _("{name}: {measured:.1f} mm of {asked:g} asked, {hu:.0f} HU").format(
         name=insertion.seed.name,
         measured=measured.diameter_mm,
         asked=spec.diameter_mm,
         hu=measured.mean_hu,
     )
+    return _withNotes(words, insertion)
+
+
+def _withNotes(words: str, insertion: Insertion | CxrInsertion) -> str:
     if not insertion.within_tolerance:
         words += _(", not within tolerance")
     return f"{words}; {insertion.note}" if insertion.note else words

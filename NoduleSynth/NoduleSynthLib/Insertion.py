@@ -12,10 +12,12 @@ from slicer.i18n import tr as _
 
 from lungsynth.cli.protocol import seed_values
 from lungsynth.core.errors import LungSynthError
-from lungsynth.imaging.insertion import Attempt, paste, undo
+from lungsynth.imaging.insertion import Attempt, undo
+from lungsynth.imaging.radiograph_insertion import CxrAttempt
 from lungsynth_slicer import segments, table
 from lungsynth_slicer.changes import readChanges
 from lungsynth_slicer.history import Step
+from lungsynth_slicer.kinds import RADIOGRAPH_KIND, kindOf
 from lungsynth_slicer.records import checksum, nodulesIn, recordOf, setNodulesIn
 from lungsynth_slicer.seeds import SeedList, SeedPoint
 from lungsynth_slicer.steps import Steps
@@ -31,7 +33,7 @@ from NoduleSynthLib.Outputs import (
     markSynthetic,
     removeWithParts,
 )
-from NoduleSynthLib.SeedChecks import earlierIn, owner, problemsOf, renew, settle
+from NoduleSynthLib.SeedChecks import earlierIn, owner, problemsOf, renew, seedsOf, settle
 from NoduleSynthLib.Session import Session
 from NoduleSynthLib.UndoRedo import UndoRedo
 
@@ -139,7 +141,7 @@ class Inserting(UndoRedo):
         if self.running:
             msg = _("an insertion is running already; wait for it or cancel it")
             raise LungSynthError(msg)
-        volumeFromNode(p.inputVolume)
+        kindOf(p.inputVolume).image(p.inputVolume)
         if p.outputVolume is not None and not isOutputOf(p.outputVolume, p.inputVolume):
             said = _(
                 "'{output}' was not made from '{ct}'; choose None as output, and a new one is made"
@@ -148,7 +150,7 @@ class Inserting(UndoRedo):
             raise LungSynthError(msg)
         points = []
         if p.seeds is not None:
-            seeds = SeedList(p.seeds)
+            seeds = seedsOf(p)
             seeds.specifyAll()
             if p.outputVolume is None:
                 renew(seeds)
@@ -170,7 +172,8 @@ class Inserting(UndoRedo):
             if run is not self._run:
                 return
             try:
-                attempts = readChanges(answer["file"])
+                inRadiograph = kindOf(run.case.inputVolume) is RADIOGRAPH_KIND
+                attempts = readChanges(answer["file"], inRadiograph=inRadiograph)
             except LungSynthError as error:
                 self._fail(str(error))
                 return
@@ -186,7 +189,7 @@ class Inserting(UndoRedo):
             output=str(file),
         )
 
-    def _put(self, run: Run, attempts: list[Attempt]) -> None:
+    def _put(self, run: Run, attempts: list[Attempt] | list[CxrAttempt]) -> None:
         """Make the output if there is none yet, then put the nodules in."""
         volume = run.scene.GetNodeByID(run.inputId)
         if volume is None:
@@ -209,7 +212,10 @@ class Inserting(UndoRedo):
         run.work = startClone(volume, name, cloned, self._fail)
 
     def _apply(
-        self, run: Run, output: slicer.vtkMRMLScalarVolumeNode, attempts: list[Attempt]
+        self,
+        run: Run,
+        output: slicer.vtkMRMLScalarVolumeNode,
+        attempts: list[Attempt] | list[CxrAttempt],
     ) -> None:
         def done() -> None:
             self._run = None
@@ -218,7 +224,10 @@ class Inserting(UndoRedo):
         run.work = Steps(self._applying(run, output, attempts), done, self._fail)
 
     def _applying(
-        self, run: Run, output: slicer.vtkMRMLScalarVolumeNode, attempts: list[Attempt]
+        self,
+        run: Run,
+        output: slicer.vtkMRMLScalarVolumeNode,
+        attempts: list[Attempt] | list[CxrAttempt],
     ) -> Iterator[None]:
         """Put in one nodule after the other; a failure takes all of them out again."""
         try:
@@ -232,10 +241,15 @@ class Inserting(UndoRedo):
             raise LungSynthError(msg) from error
 
     def _putOneByOne(
-        self, run: Run, output: slicer.vtkMRMLScalarVolumeNode, attempts: list[Attempt]
+        self,
+        run: Run,
+        output: slicer.vtkMRMLScalarVolumeNode,
+        attempts: list[Attempt] | list[CxrAttempt],
     ) -> Iterator[None]:
         case = run.case
-        volume = volumeFromNode(run.scene.GetNodeByID(run.inputId))
+        inputVolume = run.scene.GetNodeByID(run.inputId)
+        kind, volume = kindOf(inputVolume), volumeFromNode(inputVolume)
+        image = kind.image(inputVolume)
         case.outputVolume = output
         for role, make in (("segmentation", makeSegmentation), ("table", makeTable)):
             node = getattr(case, role)
@@ -246,7 +260,7 @@ class Inserting(UndoRedo):
         history = self.history(case)
         voxels = voxelsOf(output)
         for point, attempt in zip(run.points, attempts, strict=True):
-            insertion = paste(voxels, volume, point.seed, attempt)
+            insertion = kind.paste(voxels, image, point.seed, attempt)
             number = nodulesIn(output) + 1
             segmentId, rows = "", case.table.GetNumberOfRows()
             try:

@@ -18,8 +18,11 @@ from lungsynth.cli.protocol import seed_values
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Box
 from lungsynth.core.nodule import Seed
+from lungsynth.core.radiograph import CxrSeed
 from lungsynth.imaging.insertion import Attempt
+from lungsynth.imaging.radiograph_insertion import CxrAttempt
 from lungsynth_slicer.changes import readChanges
+from lungsynth_slicer.kinds import RADIOGRAPH_KIND, kindOf
 from lungsynth_slicer.volumes import volumeFromNode, voxelsOf
 from NoduleSynthLib.Layers import setForegroundBorder
 from NoduleSynthLib.Logic import NoduleSynthLogic
@@ -51,8 +54,8 @@ class LivePreview:
         self._logic = logic
         self._onShown = onShown
         self._onError = onError
-        self._wanted: tuple[Case, Seed] | None = None
-        self._asked: Seed | None = None
+        self._wanted: tuple[Case, Seed | CxrSeed] | None = None
+        self._asked: Seed | CxrSeed | None = None
         self._busy = False
         self._node: slicer.vtkMRMLScalarVolumeNode | None = None
         self._round = 0
@@ -62,7 +65,7 @@ class LivePreview:
         """The preview volume while one is shown."""
         return self._node
 
-    def request(self, p: Case, seed: Seed) -> None:
+    def request(self, p: Case, seed: Seed | CxrSeed) -> None:
         """Show this nodule as soon as it is made."""
         if self._node is not None and seed == self._asked and self._wanted is None:
             return
@@ -100,7 +103,8 @@ class LivePreview:
             self._busy = False
             if turn == self._round:
                 try:
-                    self._show(p, readChanges(answer["file"])[0])
+                    inRadiograph = kindOf(p.inputVolume) is RADIOGRAPH_KIND
+                    self._show(p, readChanges(answer["file"], inRadiograph=inRadiograph)[0])
                 except LungSynthError as error:
                     self._onError(str(error))
             self._send()
@@ -128,7 +132,8 @@ class LivePreview:
 
         session.prepare(p, ready, failed)
 
-    def _show(self, p: Case, attempt: Attempt) -> None:
+    def _show(self, p: Case, attempt: Attempt | CxrAttempt) -> None:
+        made = kindOf(p.inputVolume).voxels(attempt)
         source = voxelsOf(p.inputVolume)[_slices(attempt.box)]
         behind = p.outputVolume if p.outputVolume is not None else p.inputVolume
         voxels = voxelsOf(behind)
@@ -136,8 +141,8 @@ class LivePreview:
         new = voxels[_slices(outer)].copy()
         inner = new[_slices(_from(outer, attempt.box))]
         # as when it is inserted: earlier nodules stay
-        changed = (attempt.voxels != source) & (inner == source)
-        inner[changed] = attempt.voxels[changed]
+        changed = (made != source) & (inner == source)
+        inner[changed] = made[changed]
         scene = p.inputVolume.GetScene()
         if self._node is None or self._node.GetScene() is not scene:
             self._node = _hiddenVolume(scene)

@@ -10,8 +10,8 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from lungsynth.core.errors import LungSynthError
-from lungsynth.core.nodule import NoduleSpec
-from lungsynth_slicer.seeds import SeedList
+from lungsynth.core.radiograph import CxrNoduleSpec
+from lungsynth_slicer.seeds import SeedList, Spec
 from NoduleSynthLib.Console import ConsoleMixin
 from NoduleSynthLib.Insertion import Inserting
 from NoduleSynthLib.Outputs import Case, makeSeedList
@@ -58,9 +58,10 @@ class NoduleSynthLogic(ConsoleMixin, Inserting, ScriptedLoadableModuleLogic):
         p: Case,
         count: int,
         site: str,
-        spec: NoduleSpec,
+        spec: Spec,
         *,
         randomSeed: int,
+        behindHeart: bool = False,
         onDone: Callable[[list[str]], None],
         onError: Callable[[str], None],
     ) -> None:
@@ -69,9 +70,10 @@ class NoduleSynthLogic(ConsoleMixin, Inserting, ScriptedLoadableModuleLogic):
         Args:
             p: With the volume; gets a list of seeds if it has none.
             count: How many.
-            site: "parenchyma", "juxta-pleural" or "juxta-vascular".
+            site: "parenchyma", "juxta-pleural" or "juxta-vascular"; a radiograph has none.
             spec: Size and kind of the nodules; each gets a latent seed of its own.
             randomSeed: What the places follow from.
+            behindHeart: Whether places behind heart and diaphragm count too, in a radiograph.
             onDone: Called when they are in the list.
             onError: Called with one line.
         """
@@ -108,11 +110,25 @@ class NoduleSynthLogic(ConsoleMixin, Inserting, ScriptedLoadableModuleLogic):
                 onDone=found,
                 onError=onError,
                 count=count,
-                site=site,
                 random_seed=randomSeed,
-                diameter_mm=spec.diameter_mm,
-                attenuation=str(spec.attenuation),
                 earlier=earlier,
+                **_proposed(spec, site, behindHeart=behindHeart),
             )
 
         self.session.prepare(p, ready, onError)
+
+
+def _proposed(spec: Spec, site: str, *, behindHeart: bool) -> dict[str, Any]:
+    """Return what a request for places says of the nodules."""
+    if isinstance(spec, CxrNoduleSpec):
+        return {
+            "diameter_mm": spec.diameter_mm,
+            "diameter_px": spec.diameter_px,
+            "contrast": spec.contrast,
+            "behind": behindHeart,
+        }
+    return {
+        "site": site,
+        "diameter_mm": spec.diameter_mm,
+        "attenuation": str(spec.attenuation),
+    }

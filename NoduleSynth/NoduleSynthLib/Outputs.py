@@ -33,6 +33,7 @@ class Case(Protocol):
     segmentation: slicer.vtkMRMLSegmentationNode | None
     table: slicer.vtkMRMLTableNode | None
     synthesizer: str
+    cxrSynthesizer: str
     device: str
     weights: str
 

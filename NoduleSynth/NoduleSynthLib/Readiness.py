@@ -7,7 +7,9 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from lungsynth.core.radiograph import Photometric
 from lungsynth.synthesizers import KNOW_MALIGNANCY
+from lungsynth_slicer.radiographs import isRadiograph, photometricOf, spacingOf
 from lungsynth_slicer.seeds import SeedPoint
 from NoduleSynthLib.Logic import NoduleSynthLogic
 from NoduleSynthLib.Outputs import isOutputOf
@@ -36,7 +38,7 @@ def missingToInsert(
     if problem:
         return problem
     if p.outputVolume is not None and not isOutputOf(p.outputVolume, p.inputVolume):
-        return _("The output was not made from this CT; choose None to make a new one.")
+        return _("The output was not made from this volume; choose None to make a new one.")
     if not points:
         return _("Place a seed first.")
     if not any(point.state == "new" for point in points):
@@ -67,6 +69,31 @@ def showVolume(
     """Say what the chosen volume is, or what is wrong with it."""
     ui.inputInfoLabel.text = problem or _inWords(node)
     ui.inputInfoLabel.setVisible(True)
+
+
+def showKind(
+    ui: Any,  # noqa: ANN401
+    node: slicer.vtkMRMLScalarVolumeNode | None,
+) -> None:
+    """Show the controls that apply to the chosen volume, and hide the others."""
+    inRadiograph = isRadiograph(node)
+    inPixels = inRadiograph and spacingOf(node) is None
+    onlyCt = ("diameterSlider", "attenuationComboBox", "malignancyComboBox")
+    shown = dict.fromkeys((*onlyCt, "synthesizerComboBox", "weightsPathLineEdit"), not inRadiograph)
+    shown |= {
+        "cxrDiameterSlider": inRadiograph and not inPixels,
+        "cxrDiameterPxSlider": inPixels,
+        "contrastSlider": inRadiograph,
+        "cxrSynthesizerComboBox": inRadiograph,
+    }
+    for name, isShown in shown.items():
+        getattr(ui, name).setVisible(isShown)
+        getattr(ui, f"{name}Label").setVisible(isShown)
+    ui.proposeSiteComboBox.setVisible(not inRadiograph)
+    ui.behindHeartCheckBox.setVisible(inRadiograph)
+    ui.invertedCheckBox.setVisible(inRadiograph)
+    if inRadiograph:
+        ui.invertedCheckBox.checked = photometricOf(node) is Photometric.MONOCHROME1
 
 
 def showMalignancy(
@@ -130,7 +157,15 @@ def checkButtons(
 def _inWords(node: slicer.vtkMRMLScalarVolumeNode | None) -> str:
     """Return size and spacing of a volume."""
     if node is None:
-        return _("Choose a chest CT.")
+        return _("Choose a chest CT or a chest radiograph.")
+    if isRadiograph(node):
+        columns, rows = node.GetImageData().GetDimensions()[:2]
+        spacing = spacingOf(node)
+        if spacing is None:
+            said = _("Radiograph of {columns} x {rows} pixels; their size is not known")
+            return said.format(columns=columns, rows=rows)
+        said = _("Radiograph of {columns} x {rows} pixels of {column:.3f} x {row:.3f} mm")
+        return said.format(columns=columns, rows=rows, column=spacing[1], row=spacing[0])
     size = " x ".join(str(n) for n in node.GetImageData().GetDimensions())
     spacing = " x ".join(f"{x:.2f}" for x in node.GetSpacing())
     return _("{size} voxels of {spacing} mm").format(size=size, spacing=spacing)

@@ -12,13 +12,12 @@ from lungsynth.cli.protocol import taken_values
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Taken
 from lungsynth.core.nodule import Seed
+from lungsynth.core.radiograph import CxrSeed, Radiograph
+from lungsynth.core.radiograph_insertion import CxrTaken
 from lungsynth.core.volume import Volume
-from lungsynth.imaging.placement import check_seeds, place_note
-from lungsynth.imaging.proposal import box_side_mm
-from lungsynth.imaging.voi import locate_voi
 from lungsynth_slicer import segments
+from lungsynth_slicer.kinds import CT_KIND, CtKind, RadiographKind, kindOf
 from lungsynth_slicer.seeds import SeedList, SeedPoint
-from lungsynth_slicer.volumes import volumeFromNode
 from NoduleSynthLib.Outputs import Case
 
 DRAWN_SEEDS = 100_000
@@ -27,10 +26,20 @@ SAME_MM = 1e-3
 """How far a point may be off that went through a file."""
 
 
-class _Boxes:
-    """How large a box a nodule needs: all that a check has to know about a synthesizer."""
+Image = Volume | Radiograph
+Place = Taken | CxrTaken
 
-    box_mm = staticmethod(box_side_mm)
+
+def seedsOf(p: Case) -> SeedList:
+    """Return the seeds of a case, of the kind that its volume takes."""
+    return SeedList(p.seeds, kindOf(p.inputVolume).defaultSpec(p.inputVolume))
+
+
+def _pointsOf(p: Case) -> list[SeedPoint]:
+    """Return the points that can be checked: those that say what they are to become."""
+    seeds = seedsOf(p)
+    kind = type(seeds.defaultSpec)
+    return [point for point in seeds.points() if type(point.spec) is kind]
 
 
 def problemsOf(p: Case) -> dict[str, str]:
@@ -44,19 +53,20 @@ def problemsOf(p: Case) -> dict[str, str]:
     """
     if p.inputVolume is None or p.seeds is None:
         return {}
-    volume = volumeFromNode(p.inputVolume)
-    points = SeedList(p.seeds).points()
-    taken = _takenIn(p, volume, points)
+    kind = kindOf(p.inputVolume)
+    image = kind.image(p.inputVolume)
+    points = _pointsOf(p)
+    taken = _takenIn(p, image, points)
     found = {}
     for point in points:
         if point.state == "inserted":
             continue
         try:
-            check_seeds(volume, [point.seed], _Boxes, earlier=_near(point.seed, taken))
+            kind.check(image, point.seed, _near(kind, image, point.seed, taken))
         except LungSynthError as error:
             found[point.id] = str(error)
         else:
-            taken.append(_taken(volume, point.seed))
+            taken.append(kind.taken(image, point.seed))
     return found
 
 
@@ -72,11 +82,12 @@ def notesOf(p: Case, problems: Mapping[str, str]) -> dict[str, str]:
     """
     if p.inputVolume is None or p.seeds is None:
         return {}
-    volume = volumeFromNode(p.inputVolume)
+    kind = kindOf(p.inputVolume)
+    image = kind.image(p.inputVolume)
     found = {}
-    for point in SeedList(p.seeds).points():
+    for point in _pointsOf(p):
         if point.state == "new" and point.id not in problems:
-            found[point.id] = place_note(volume, point.seed)
+            found[point.id] = kind.note(image, point.seed)
     return {pointId: note for pointId, note in found.items() if note}
 
 
@@ -84,40 +95,42 @@ def earlierIn(p: Case, *, andNew: bool = False) -> list[dict[str, Any]]:
     """Return what the volume's boxes are taken by already, as the worker wants it."""
     if p.seeds is None:
         return []
-    volume = volumeFromNode(p.inputVolume)
-    points = SeedList(p.seeds).points()
-    taken = _takenIn(p, volume, points)
+    kind = kindOf(p.inputVolume)
+    image = kind.image(p.inputVolume)
+    points = _pointsOf(p)
+    taken = _takenIn(p, image, points)
     if andNew:
-        taken += [_taken(volume, point.seed) for point in points if point.state == "new"]
+        taken += [kind.taken(image, point.seed) for point in points if point.state == "new"]
     return [taken_values(place) for place in taken]
 
 
-def _takenIn(p: Case, volume: Volume, points: Sequence[SeedPoint]) -> list[Taken]:
+def _takenIn(p: Case, image: Image, points: Sequence[SeedPoint]) -> list[Place]:
     """Return the boxes of the nodules in the output: its segments know them."""
     if p.outputVolume is None:
         return []
     if p.segmentation is not None:
         return segments.takenBy(p.segmentation)
-    return [_taken(volume, point.seed) for point in points if point.state == "inserted"]
+    kind = kindOf(p.inputVolume)
+    return [kind.taken(image, point.seed) for point in points if point.state == "inserted"]
 
 
-def _taken(volume: Volume, seed: Seed) -> Taken:
-    voi = locate_voi(volume, seed.position_ras_mm, box_side_mm(seed.spec.diameter_mm))
-    return Taken(seed, voi.box)
-
-
-def _near(seed: Seed, taken: Sequence[Taken]) -> list[Taken]:
+def _near(
+    kind: CtKind | RadiographKind,
+    image: Image,
+    seed: Seed | CxrSeed,
+    taken: Sequence[Place],
+) -> list[Place]:
     """Return the places that a seed's box may touch: with a hundred, to check all takes long.
 
     Boxes that touch are at most half their sides apart along each of three axes.
     """
-    if not taken:
-        return []
+    if not taken or kind is not CT_KIND:
+        return list(taken)
     centres = np.array([place.seed.position_ras_mm for place in taken])
-    sides = [box_side_mm(place.seed.spec.diameter_mm) for place in taken]
+    sides = [kind.sideMm(image, place.seed) for place in taken]
     apart_mm = np.linalg.norm(centres - seed.position_ras_mm, axis=1)
     # Inserted boxes may have grown to twice what is usual until the size was right
-    reach_mm = 1.5 * (2 * np.array(sides) + box_side_mm(seed.spec.diameter_mm))
+    reach_mm = 1.5 * (2 * np.array(sides) + kind.sideMm(image, seed))
     return [place for place, near in zip(taken, apart_mm < reach_mm, strict=True) if near]
 
 

@@ -8,10 +8,12 @@ import qt
 from slicer.i18n import tr as _
 
 from lungsynth.core.errors import LungSynthError
-from lungsynth_slicer.seeds import SeedPoint
+from lungsynth.core.radiograph import CxrNoduleSpec
+from lungsynth_slicer.seeds import SeedPoint, Spec
 from NoduleSynthLib.ParameterNode import ANY, ATTENUATIONS, MALIGNANCIES
 
-NAME, DIAMETER, ATTENUATION, MALIGNANCY, LATENT = range(5)
+NAME, DIAMETER, ATTENUATION, MALIGNANCY, LATENT, CONTRAST = range(6)
+ONLY_CT, ONLY_RADIOGRAPH = (ATTENUATION, MALIGNANCY), (CONTRAST,)
 INSERTED, PROBLEM, DOUBT = "\u2713 ", "! ", "? "
 
 
@@ -53,6 +55,24 @@ class SeedTable:
         table.itemSelectionChanged.connect(self._selected)
         table.cellChanged.connect(self._changed)
         table.cellDoubleClicked.connect(self._offerChoices)
+        self.showColumns(inRadiograph=False, unit="mm")
+
+    def showColumns(self, *, inRadiograph: bool, unit: str) -> None:
+        """Show the columns that apply.
+
+        Args:
+            inRadiograph: Whether the volume is a radiograph.
+            unit: Of the diameters: mm or px.
+        """
+        for column in ONLY_CT:
+            self._table.setColumnHidden(column, inRadiograph)
+        for column in ONLY_RADIOGRAPH:
+            self._table.setColumnHidden(column, not inRadiograph)
+        header = self._table.horizontalHeaderItem(DIAMETER)
+        header.setText(unit)
+        header.setToolTip(
+            _("Diameter in mm") if unit == "mm" else _("Diameter in pixels of the radiograph")
+        )
 
     @property
     def selectedId(self) -> str | None:
@@ -135,14 +155,7 @@ class SeedTable:
         problem, note = self._problems.get(point.id, ""), self._notes.get(point.id, "")
         inserted = point.state == "inserted"
         mark = INSERTED if inserted else PROBLEM if problem else DOUBT if note else ""
-        malignancy = ANY if spec.malignancy is None else str(spec.malignancy)
-        texts = [
-            mark + point.label,
-            f"{spec.diameter_mm:g}",
-            str(spec.attenuation),
-            malignancy,
-            str(spec.latent_seed),
-        ]
+        texts = [mark + point.label, *_textsOf(spec)]
         place = _("R {:.1f}, A {:.1f}, S {:.1f} mm").format(*point.position_ras_mm)
         isIn = _("its nodule is in the output; undo takes it out") if inserted else ""
         said = problem or note or isIn
@@ -155,7 +168,7 @@ class SeedTable:
                 item.setText(text)
             item.setToolTip(f"{place}\n{said}" if said else place)
             flags = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
-            typed = column in (NAME, DIAMETER, LATENT)
+            typed = column in (NAME, DIAMETER, LATENT, CONTRAST)
             if typed and not inserted and not self._readOnly:
                 flags = flags | qt.Qt.ItemIsEditable
             item.setFlags(flags)
@@ -175,8 +188,11 @@ class SeedTable:
             if column == NAME:
                 self._onRename(point.id, text.removeprefix(PROBLEM).removeprefix(DOUBT))
             elif column == DIAMETER:
-                diameter = _number(text.removesuffix("mm"), _("a diameter in mm"), float)
-                self._onEdit(point.id, {"diameter_mm": diameter})
+                self._onEdit(point.id, _diameterIn(text, point.spec))
+            elif column == CONTRAST:
+                isAny = text.lower() in ("", ANY)
+                contrast = None if isAny else _number(text, _("a contrast, or any"), float)
+                self._onEdit(point.id, {"contrast": contrast})
             elif column == LATENT:
                 latent = _number(text, _("a whole number"), int)
                 self._onEdit(point.id, {"latent_seed": latent})
@@ -220,6 +236,34 @@ class SeedTable:
             for column in (ATTENUATION, MALIGNANCY):
                 if self._table.cellWidget(row, column) is not None:
                     self._table.removeCellWidget(row, column)
+
+
+def _textsOf(spec: Spec) -> list[str]:
+    """Return the cells from the diameter on."""
+    if isinstance(spec, CxrNoduleSpec):
+        size = spec.diameter_px if spec.diameter_mm is None else spec.diameter_mm
+        contrast = ANY if spec.contrast is None else f"{spec.contrast:g}"
+        return [f"{size:g}", "", "", str(spec.latent_seed), contrast]
+    malignancy = ANY if spec.malignancy is None else str(spec.malignancy)
+    return [
+        f"{spec.diameter_mm:g}",
+        str(spec.attenuation),
+        malignancy,
+        str(spec.latent_seed),
+        "",
+    ]
+
+
+def _diameterIn(text: str, spec: Spec) -> dict[str, object]:
+    """Return the diameter that was typed, in the unit that the seed has.
+
+    Raises:
+        LungSynthError: If it is no number.
+    """
+    if isinstance(spec, CxrNoduleSpec) and spec.diameter_mm is None:
+        said = _("a diameter in pixels")
+        return {"diameter_px": _number(text.removesuffix("px"), said, float)}
+    return {"diameter_mm": _number(text.removesuffix("mm"), _("a diameter in mm"), float)}
 
 
 def _number(text: str, wanted: str, kind: type) -> float:

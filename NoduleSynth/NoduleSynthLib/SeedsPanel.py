@@ -10,13 +10,12 @@ import slicer
 from slicer.i18n import tr as _
 
 from lungsynth.core.errors import LungSynthError
-from lungsynth.core.nodule import NoduleSpec
-from lungsynth_slicer.seeds import SeedList, SeedPoint
+from lungsynth_slicer.seeds import SeedList, SeedPoint, Spec
 from NoduleSynthLib.Layers import jumpTo
 from NoduleSynthLib.Logic import NoduleSynthLogic
 from NoduleSynthLib.Outputs import makeSeedList, prepareSeedList
 from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode, showSpec, specOf
-from NoduleSynthLib.SeedChecks import drawLatentSeed
+from NoduleSynthLib.SeedChecks import drawLatentSeed, seedsOf
 from NoduleSynthLib.SeedTable import SeedTable
 
 PLACE, VIEW = slicer.vtkMRMLInteractionNode.Place, slicer.vtkMRMLInteractionNode.ViewTransform
@@ -50,8 +49,8 @@ class SeedsPanel:
         self.p: NoduleSynthParameterNode | None = None
         self.selectedId: str | None = None
         self.proposing = False
-        self._selectedSpec: NoduleSpec | None = None  # of the selected seed, when shown
-        self._shownSpec: NoduleSpec | None = None  # what the section Nodule showed then
+        self._selectedSpec: Spec | None = None  # of the selected seed, when shown
+        self._shownSpec: Spec | None = None  # what the section Nodule showed then
         self._showing = False
         self._typedVariant: int | None = None  # for the next seed; later ones draw theirs
         self.table = SeedTable(
@@ -132,9 +131,9 @@ class SeedsPanel:
         """Give points that carry no spec yet the one the panel shows, and select the newest."""
         if self.p is None or self.p.seeds is None:
             return
-        seeds = SeedList(self.p.seeds)
+        seeds = seedsOf(self.p)
         for point in seeds.points():
-            if not point.specified:
+            if not seeds.isSpecified(point):
                 typed, self._typedVariant = self._typedVariant, None
                 drawn = drawLatentSeed(point.id, self.p.randomSeed)
                 latent = drawn if typed is None else typed
@@ -185,9 +184,9 @@ class SeedsPanel:
         spec, shown = specOf(self.p), self._shownSpec
         self._shownSpec = spec
         point = self.selected()
-        if shown is None or spec == shown:
+        if shown is None or spec == shown or type(spec) is not type(shown):
             return
-        if point is None:
+        if point is None or type(point.spec) is not type(spec):
             if spec.latent_seed != shown.latent_seed:
                 self._typedVariant = spec.latent_seed
             return
@@ -210,7 +209,8 @@ class SeedsPanel:
             else _("For the next seed that you place:")
         )
         spec = point.spec if point is not None else None
-        if spec == self._selectedSpec:
+        stale = self._shownSpec is not None and type(specOf(self.p)) is not type(self._shownSpec)
+        if spec == self._selectedSpec and not stale:
             return
         self._selectedSpec = spec
         if spec is not None:
@@ -224,7 +224,7 @@ class SeedsPanel:
     # --- proposing -----------------------------------------------------------------------------
 
     def propose(self) -> None:
-        """Add seeds in the lungs."""
+        """Add seeds in the lungs, or in the lung fields."""
         try:
             self.onStart()
         except LungSynthError as error:
@@ -251,6 +251,7 @@ class SeedsPanel:
                 self.p.proposeSite,
                 specOf(self.p),
                 randomSeed=self.p.randomSeed,
+                behindHeart=self.p.behindHeart,
                 onDone=done,
                 onError=failed,
             )

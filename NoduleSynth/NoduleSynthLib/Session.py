@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth_slicer.kinds import RADIOGRAPH_KIND, kindOf
 from lungsynth_slicer.sharing import VolumeSharer, imageTime
 from lungsynth_slicer.steps import Steps
 from lungsynth_slicer.volumes import volumeFromNode
@@ -154,8 +156,12 @@ class Session:
     def _key(self, p: Case) -> Key:
         volume = volumeFromNode(p.inputVolume)
         place = tuple(volume.ijk_to_ras.ravel())
-        open_ = (p.inputVolume.GetID(), imageTime(p.inputVolume), place)
-        return open_, (p.synthesizer, p.device, p.weights)
+        kind = kindOf(p.inputVolume)
+        values = json.dumps(kind.openValues(p.inputVolume))
+        open_ = (p.inputVolume.GetID(), imageTime(p.inputVolume), place, values)
+        if kind is RADIOGRAPH_KIND:
+            return open_, (str(kind.kind), p.cxrSynthesizer, p.device, "")
+        return open_, (str(kind.kind), p.synthesizer, p.device, p.weights)
 
     def _isReady(self, key: Key) -> bool:
         now = self.worker.generation
@@ -168,14 +174,15 @@ class Session:
         self.worker.start()  # it loads libraries while the volume is written
         matrix = volumeFromNode(p.inputVolume).ijk_to_ras.tolist()
         name = f"volume '{p.inputVolume.GetName()}'"
+        values = kindOf(p.inputVolume).openValues(p.inputVolume)
 
         def shared(path: Path, _isNew: bool) -> None:
             if self._wanted == key:
-                self._open(key, path, matrix, name)
+                self._open(key, path, ijk_to_ras=matrix, name=name, **values)
 
         self._sharing = self._sharer.share(p.inputVolume, shared, self._abandon)
 
-    def _open(self, key: Key, path: Path, matrix: list[list[float]], name: str) -> None:
+    def _open(self, key: Key, path: Path, **values: Any) -> None:  # noqa: ANN401 - as JSON holds
         if self.worker.running and self._opened == (self.worker.generation, key[0]):
             self._load(key)
             return
@@ -192,15 +199,14 @@ class Session:
             onError=self._abandon,
             onCancelled=lambda: None,  # whoever cancelled has told those who wait
             volume=str(path),
-            ijk_to_ras=matrix,
-            name=name,
+            **values,
         )
 
     def _load(self, key: Key) -> None:
         if self.worker.running and self._loaded == (self.worker.generation, key[1]):
             self._ready()
             return
-        name, device, weights = key[1]
+        kind, name, device, weights = key[1]
 
         def loaded(answer: dict[str, Any]) -> None:
             if self._wanted == key:
@@ -214,6 +220,7 @@ class Session:
             onDone=loaded,
             onError=self._abandon,
             onCancelled=lambda: None,
+            kind=kind,
             synthesizer=name,
             device=device,
             weights=weights or None,

@@ -7,6 +7,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from lungsynth_slicer.kinds import kindOf
 from lungsynth_slicer.seeds import SeedPoint
 
 NAME = "NoduleSynth size rings"
@@ -34,16 +35,28 @@ class Spheres:
         """The model node, if there is one."""
         return self._node
 
-    def show(self, scene: slicer.vtkMRMLScene, points: Sequence[SeedPoint], bad: set[str]) -> None:
+    def show(
+        self,
+        scene: slicer.vtkMRMLScene,
+        points: Sequence[SeedPoint],
+        bad: set[str],
+        volume: slicer.vtkMRMLScalarVolumeNode | None = None,
+    ) -> None:
         """Draw the spheres of the seeds that are still to be inserted.
 
         Args:
             scene: Where the model node goes.
             points: All seeds; inserted ones are left out.
             bad: Ids of the seeds that cannot work; drawn in red.
+            volume: The volume of the seeds, which says how large a pixel is.
         """
         new = [point for point in points if point.state == "new"]
-        wanted = tuple((p.position_ras_mm, p.spec.diameter_mm, p.id in bad) for p in new)
+        kind = kindOf(volume)
+        wanted = tuple(
+            (p.position_ras_mm, kind.diameterMm(volume, p.spec), p.id in bad)
+            for p in new
+            if kind.takes(p.spec)
+        )
         if not wanted:
             self.hide()
             return

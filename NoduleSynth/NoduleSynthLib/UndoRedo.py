@@ -10,9 +10,10 @@ from slicer.i18n import tr as _
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Insertion
-from lungsynth.imaging.insertion import paste, undo
+from lungsynth.imaging.insertion import undo
 from lungsynth_slicer import segments, table
 from lungsynth_slicer.history import History, Step
+from lungsynth_slicer.kinds import kindOf
 from lungsynth_slicer.records import checksum, nodulesIn, rebuilt, recordOf, setNodulesIn
 from lungsynth_slicer.seeds import SeedList
 from lungsynth_slicer.volumes import volumeFromNode, voxelsChanged, voxelsOf
@@ -120,9 +121,11 @@ class UndoRedo:
         if not history.canRedo:
             msg = _("nothing to redo")
             raise LungSynthError(msg)
-        volume = volumeFromNode(p.inputVolume)  # before anything is changed
+        kind, volume = kindOf(p.inputVolume), volumeFromNode(p.inputVolume)
+        image = kind.image(p.inputVolume)  # before anything is changed
         step = history.redo()
-        insertion = paste(voxelsOf(p.outputVolume), volume, step.insertion.seed, step.attempt)
+        voxels = voxelsOf(p.outputVolume)
+        insertion = kind.paste(voxels, image, step.insertion.seed, step.attempt)
         voxelsChanged(p.outputVolume)
         setNodulesIn(p.outputVolume, step.number)
         segmentId = step.segmentId

@@ -7,6 +7,8 @@ import vtk
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.io.hounsfield import check_hounsfield
+from lungsynth.io.radiograph_reading import check_image
+from lungsynth_slicer.radiographs import isRadiograph, radiographFromNode
 from lungsynth_slicer.sharing import imageTime
 from lungsynth_slicer.volumes import volumeFromNode
 
@@ -34,9 +36,12 @@ class VolumeChecks:
             self._node.Set(node)
             self._time = imageTime(node)
             self._problem = ""
+            name = f"volume '{node.GetName()}'"  # as the worker calls it, which checks again
             try:
-                # as the worker calls it, which checks again what it is given
-                check_hounsfield(volume.voxels, f"volume '{node.GetName()}'")
+                if isRadiograph(node):
+                    check_image(name, radiographFromNode(node))
+                else:
+                    check_hounsfield(volume.voxels, name)
             except LungSynthError as error:
                 self._problem = str(error)
         return self._problem

@@ -15,7 +15,9 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth.core.radiograph import Photometric
 from lungsynth_slicer import dependencies
+from lungsynth_slicer.radiographs import isRadiograph, setPhotometric, spacingOf
 from lungsynth_slicer.seeds import SeedList
 from NoduleSynthLib.Choices import Choices
 from NoduleSynthLib.FineTune import FineTunePanel
@@ -23,11 +25,12 @@ from NoduleSynthLib.InsertPanel import InsertPanel
 from NoduleSynthLib.Logic import NoduleSynthLogic
 from NoduleSynthLib.Outputs import partsOf, removeWithParts
 from NoduleSynthLib.Packages import Packages
-from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode
+from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode, synthesizerOf
 from NoduleSynthLib.PreviewPanel import PreviewPanel
 from NoduleSynthLib.Readiness import (
     checkButtons,
     missingToInsert,
+    showKind,
     showMalignancy,
     showVolume,
     showWarnings,
@@ -89,6 +92,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.fineTune.setup()
         self.logic.session.onInfo = self.insertPanel.inform
         self.ui.weightsPathLineEdit.currentPathChanged.connect(self._weightsChanged)
+        self.ui.invertedCheckBox.clicked.connect(lambda *_: self._inverted())
         self.ui.packagesButton.clicked.connect(lambda *_: self.installPackages())
         self.ui.releaseButton.clicked.connect(lambda *_: self.release())
         scene = slicer.mrmlScene
@@ -255,6 +259,15 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.p.synthesizer = "mcgan"
         self.ui.weightsPathLineEdit.currentPath = str(path)
 
+    def _inverted(self) -> None:
+        """Take what the user says of a radiograph's values."""
+        if self.p is not None and isRadiograph(self.p.inputVolume):
+            dark = self.ui.invertedCheckBox.checked
+            said = Photometric.MONOCHROME1 if dark else Photometric.MONOCHROME2
+            setPhotometric(self.p.inputVolume, said)
+            self.previewPanel.forget()
+            self.refreshSoon()
+
     # --- seeds ---------------------------------------------------------------------------------
 
     def _observeSeeds(self, node: Any) -> None:  # noqa: ANN401 - a markups node or None
@@ -304,6 +317,10 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             point.id for point in points
         }:
             self.seedsPanel.selectedId = None
+        inPixels = isRadiograph(self.p.inputVolume) and spacingOf(self.p.inputVolume) is None
+        self.seedsPanel.table.showColumns(
+            inRadiograph=isRadiograph(self.p.inputVolume), unit="px" if inPixels else "mm"
+        )
         self.seedsPanel.table.show(
             points,
             problems,
@@ -314,7 +331,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.seedsPanel.showSelected()
         showWarnings(self.ui, points, problems, notes)
         if self._entered and self.p.showSpheres:
-            self.spheres.show(slicer.mrmlScene, points, set(problems))
+            self.spheres.show(slicer.mrmlScene, points, set(problems), self.p.inputVolume)
         else:
             self.spheres.hide()
         self._updatePreview(problem, problems)
@@ -322,6 +339,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         missing = missingToInsert(self.p, problem, points, problems) or self._weightsProblem()
         self.insertPanel.check(missing, new)
         showVolume(self.ui, self.p.inputVolume, problem)
+        showKind(self.ui, self.p.inputVolume)
         noVolume = missing if problem or self.p.inputVolume is None else ""
         showMalignancy(self.ui, self.p.synthesizer)
         checkButtons(self.ui, self.logic, self.seedsPanel, noVolume)
@@ -350,7 +368,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             and not problem
             and point.id not in problems
             and not self.logic.running
-            and self.packages.areThere(self.p.synthesizer)
+            and self.packages.areThere(synthesizerOf(self.p))
         )
         if wanted:
             self.previewPanel.show(self.p, point)
@@ -365,7 +383,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         Raises:
             LungSynthError: If something is still missing.
         """
-        self.packages.ensure(self.p.synthesizer)
+        self.packages.ensure(synthesizerOf(self.p))
 
     def installPackages(self) -> None:
         """Install everything that inserting needs."""

@@ -17,9 +17,12 @@ import slicer
 from numpy.typing import NDArray
 
 from lungsynth.core.errors import LungSynthError
-from lungsynth.core.insertion import Insertion, Taken
-from lungsynth.imaging.insertion import Attempt, measure
+from lungsynth.core.insertion import Insertion
+from lungsynth.core.radiograph_insertion import CxrInsertion
+from lungsynth.imaging.insertion import Attempt
+from lungsynth.imaging.radiograph_insertion import CxrAttempt
 from lungsynth_slicer import segments
+from lungsynth_slicer.kinds import kindOf
 from lungsynth_slicer.layers import maskIn
 from lungsynth_slicer.volumes import volumeFromNode, voxelsOf
 
@@ -55,7 +58,7 @@ def setNodulesIn(output: slicer.vtkMRMLScalarVolumeNode, count: int) -> None:
 
 
 def recordOf(
-    insertion: Insertion, number: int, ct: NDArray[Any], output: NDArray[Any]
+    insertion: Insertion | CxrInsertion, number: int, ct: NDArray[Any], output: NDArray[Any]
 ) -> dict[str, str]:
     """Return the tags of a nodule's segment by which ``rebuilt`` takes the nodule out.
 
@@ -77,7 +80,7 @@ def rebuilt(
     ctNode: slicer.vtkMRMLScalarVolumeNode | None,
     outputNode: slicer.vtkMRMLScalarVolumeNode,
     segmentationNode: slicer.vtkMRMLSegmentationNode | None,
-) -> tuple[Insertion, Attempt, str, int]:
+) -> tuple[Insertion | CxrInsertion, Attempt | CxrAttempt, str, int]:
     """Return the nodule that was put in last, as it was before the scene was saved.
 
     Returns:
@@ -107,20 +110,10 @@ def rebuilt(
         msg = "voxels of the CT or of the output were changed since"
         raise NotExact(msg)
     mask = maskIn(segment, outputNode, taken.box)
-    measured = measure(now, mask, volume.voxel_mm3)
-    attempt = Attempt(taken.box, np.where(kept, ct, now), mask, measured, {})
-    return _insertion(taken, attempt, before), attempt, segmentId, number
-
-
-def _insertion(taken: Taken, attempt: Attempt, before: NDArray[Any]) -> Insertion:
-    return Insertion(
-        seed=taken.seed,
-        measured=attempt.measured,
-        box=attempt.box,
-        mask=attempt.mask,
-        before=before,
-        within_tolerance=attempt.miss(taken.seed) <= 1,
-    )
+    kind = kindOf(ctNode)
+    image = kind.image(ctNode)
+    attempt = kind.attempt(image, taken, now, mask, np.where(kept, ct, now))
+    return kind.insertion(image, taken, attempt, before), attempt, segmentId, number
 
 
 def _segmentOf(segmentationNode: slicer.vtkMRMLSegmentationNode | None, number: int) -> str:

@@ -1,10 +1,11 @@
 """Fiducial points as seeds: each carries its own spec, and keeps it wherever it goes.
 
 The spec stands in the point's description, as words that a person can read and edit in the
-Markups module too: ``12 mm, part-solid, malignant, latent seed 51, inserted``. The description is
-all that belongs to a single point and goes with it through deletion and reordering of other
-points, renaming, copying of the list, .mrk.json files and scenes (attributes of the node get lost
-in .mrk.json, and measurements are tied to the point's index). What else is written there is kept.
+Markups module too: ``12 mm, part-solid, malignant, latent seed 51, inserted``, or for a radiograph
+``15 mm in a radiograph, contrast 0.08, latent seed 51``. The description is all that belongs to a
+single point and goes with it through deletion and reordering of other points, renaming, copying of
+the list, .mrk.json files and scenes (attributes of the node get lost in .mrk.json, and measurements
+are tied to the point's index). What else is written there is kept.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import vtk
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import Attenuation, Malignancy, NoduleSpec, Seed
+from lungsynth.core.radiograph import CxrNoduleSpec, CxrSeed
 
 State = Literal["new", "inserted"]
+Spec = NoduleSpec | CxrNoduleSpec
 
 DEFAULT_SPEC = NoduleSpec(10.0)
 
@@ -28,6 +31,13 @@ _WORDS = re.compile(
     r"(?P<diameter>\d+(?:\.\d+)?(?:e-?\d+)?) mm, "
     rf"(?P<attenuation>{'|'.join(sorted(Attenuation, key=len, reverse=True))})"
     rf"(?:, (?P<malignancy>{'|'.join(Malignancy)}))?"
+    r", latent seed (?P<latent>\d+)"
+    r"(?P<inserted>, inserted)?",
+    re.IGNORECASE,
+)
+_CXR_WORDS = re.compile(
+    r"(?P<diameter>\d+(?:\.\d+)?(?:e-?\d+)?) (?P<unit>mm|px) in a radiograph"
+    r"(?:, contrast (?P<contrast>\d+(?:\.\d+)?(?:e-?\d+)?))?"
     r", latent seed (?P<latent>\d+)"
     r"(?P<inserted>, inserted)?",
     re.IGNORECASE,
@@ -50,31 +60,45 @@ class SeedPoint:
     id: str
     label: str
     position_ras_mm: tuple[float, float, float]
-    spec: NoduleSpec
+    spec: Spec
     state: State
     specified: bool = True
 
     @property
-    def seed(self) -> Seed:
+    def seed(self) -> Seed | CxrSeed:
         """The point as the library wants it."""
+        if isinstance(self.spec, CxrNoduleSpec):
+            return CxrSeed(self.position_ras_mm, self.spec, self.label)
         return Seed(self.position_ras_mm, self.spec, self.label)
 
 
-def wordsOf(spec: NoduleSpec, state: State = "new") -> str:
+def wordsOf(spec: Spec, state: State = "new") -> str:
     """Return a spec as the words that a description holds; ``specIn`` reads them back exactly."""
-    diameter = repr(float(spec.diameter_mm)).removesuffix(".0")
-    words = [f"{diameter} mm", str(spec.attenuation)]
-    if spec.malignancy is not None:
-        words.append(str(spec.malignancy))
+    if isinstance(spec, CxrNoduleSpec):
+        words = [f"{_digits(spec.diameter_mm)} mm in a radiograph"]
+        if spec.diameter_mm is None:
+            words = [f"{_digits(spec.diameter_px)} px in a radiograph"]
+        if spec.contrast is not None:
+            words.append(f"contrast {_digits(spec.contrast)}")
+    else:
+        words = [f"{_digits(spec.diameter_mm)} mm", str(spec.attenuation)]
+        if spec.malignancy is not None:
+            words.append(str(spec.malignancy))
     words.append(f"latent seed {spec.latent_seed}")
     if state == "inserted":
         words.append("inserted")
     return ", ".join(words)
 
 
+def _digits(value: float | None) -> str:
+    return repr(float(value or 0)).removesuffix(".0")
+
+
 @lru_cache(maxsize=4096)  # a panel asks for all points again and again
-def specIn(description: str) -> tuple[NoduleSpec, State] | None:
+def specIn(description: str) -> tuple[Spec, State] | None:
     """Return the spec and state that a description holds; None if none, or one not allowed."""
+    if (inRadiograph := _CXR_WORDS.search(description)) is not None:
+        return _cxrSpecIn(inRadiograph)
     found = _WORDS.search(description)
     if found is None:
         return None
@@ -91,6 +115,21 @@ def specIn(description: str) -> tuple[NoduleSpec, State] | None:
     return spec, "inserted" if found["inserted"] else "new"
 
 
+def _cxrSpecIn(found: re.Match[str]) -> tuple[Spec, State] | None:
+    diameter = float(found["diameter"])
+    inMm = found["unit"].lower() == "mm"
+    try:
+        spec = CxrNoduleSpec(
+            diameter if inMm else None,
+            None if inMm else diameter,
+            float(found["contrast"]) if found["contrast"] else None,
+            int(found["latent"]),
+        )
+    except LungSynthError:  # as above
+        return None
+    return spec, "inserted" if found["inserted"] else "new"
+
+
 class SeedList:
     """A fiducial node as a list of seeds.
 
@@ -103,7 +142,7 @@ class SeedList:
     """
 
     def __init__(
-        self, node: slicer.vtkMRMLMarkupsFiducialNode, defaultSpec: NoduleSpec = DEFAULT_SPEC
+        self, node: slicer.vtkMRMLMarkupsFiducialNode, defaultSpec: Spec = DEFAULT_SPEC
     ) -> None:
         self.node = node
         self.defaultSpec = defaultSpec
@@ -129,7 +168,7 @@ class SeedList:
     def add(
         self,
         position: tuple[float, float, float],
-        spec: NoduleSpec | None = None,
+        spec: Spec | None = None,
         name: str = "",
     ) -> str:
         """Add a point at world RAS mm and return its id; without a name the node gives one."""
@@ -141,7 +180,7 @@ class SeedList:
         """Remove a point."""
         self.node.RemoveNthControlPoint(self._index(pointId))
 
-    def setSpec(self, pointId: str, spec: NoduleSpec) -> None:
+    def setSpec(self, pointId: str, spec: Spec) -> None:
         """Write a point's spec; its state stays."""
         index = self._index(pointId)
         self._write(index, spec, self._point(index).state)
@@ -157,7 +196,7 @@ class SeedList:
         self.node.SetNthControlPointLabel(self._index(pointId), label)
 
     def specifyAll(self) -> list[str]:
-        """Write the default spec to the points that carry none; return their ids.
+        """Write the default spec to the points that carry none of its kind; return their ids.
 
         The first such point gets the default's latent seed or the next that is free, and so on:
         nodules of one list are all different.
@@ -167,13 +206,17 @@ class SeedList:
         latent = self.defaultSpec.latent_seed
         changed = []
         for point in points:
-            if not point.specified:
+            if not self.isSpecified(point):
                 while latent in used:
                     latent += 1
                 used.add(latent)
                 self.setSpec(point.id, replace(self.defaultSpec, latent_seed=latent))
                 changed.append(point.id)
         return changed
+
+    def isSpecified(self, point: SeedPoint) -> bool:
+        """Return whether a point carries a spec of the list's kind: of a CT, or a radiograph."""
+        return point.specified and type(point.spec) is type(self.defaultSpec)
 
     def _index(self, pointId: str) -> int:
         index = int(self.node.GetNthControlPointIndexByID(pointId))
@@ -196,12 +239,13 @@ class SeedList:
             specified=written is not None,
         )
 
-    def _write(self, index: int, spec: NoduleSpec, state: State) -> None:
+    def _write(self, index: int, spec: Spec, state: State) -> None:
         """Replace the words of the spec in a description, and leave the rest of it."""
         old = self.node.GetNthControlPointDescription(index)
         words = wordsOf(spec, state)
-        if _WORDS.search(old):
-            new = _WORDS.sub(lambda _: words, old, count=1)
+        known = next((one for one in (_CXR_WORDS, _WORDS) if one.search(old)), None)
+        if known is not None:
+            new = known.sub(lambda _: words, old, count=1)
         else:
             new = f"{old}; {words}" if old.strip() else words
         if new != old:  # each change makes the views draw anew

@@ -14,6 +14,8 @@ import vtk
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Insertion, Taken
 from lungsynth.core.nodule import Seed
+from lungsynth.core.radiograph import CxrNoduleSpec, CxrSeed
+from lungsynth.core.radiograph_insertion import CxrInsertion, CxrTaken
 from lungsynth.io.segments import COLORS, TERMINOLOGY, segment_name
 from lungsynth_slicer.layers import BINARY_LABELMAP, detach, draw, freeLayer
 from lungsynth_slicer.seeds import specIn, wordsOf
@@ -28,7 +30,7 @@ NAME_TAG = "lungsynth.seed"
 def addNodule(
     segmentationNode: slicer.vtkMRMLSegmentationNode,
     referenceVolumeNode: slicer.vtkMRMLScalarVolumeNode,
-    insertion: Insertion,
+    insertion: Insertion | CxrInsertion,
     number: int,
     record: Mapping[str, str] | None = None,
 ) -> str:
@@ -75,7 +77,7 @@ def removeNodule(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: st
         segmentationNode.RemoveSegment(segmentId)
 
 
-def takenBy(segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> list[Taken]:
+def takenBy(segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> list[Taken | CxrTaken]:
     """Return the places of the nodules of a segmentation, also of one that was loaded.
 
     Segments that are no nodules of ours are passed over.
@@ -90,23 +92,25 @@ def _segments(segmentation: slicer.vtkSegmentation) -> list[slicer.vtkSegment]:
     return [segmentation.GetNthSegment(n) for n in range(segmentation.GetNumberOfSegments())]
 
 
-def takenIn(segment: slicer.vtkSegment) -> Taken | None:
+def takenIn(segment: slicer.vtkSegment) -> Taken | CxrTaken | None:
     """Return the place of a segment's nodule; None if it is no nodule of ours."""
     return _takenIn(*(tagOf(segment, key) for key in (SPEC_TAG, BOX_TAG, POSITION_TAG, NAME_TAG)))
 
 
 @lru_cache(maxsize=4096)  # a panel asks for all nodules again and again
-def _takenIn(spec: str, box: str, position: str, name: str) -> Taken | None:
+def _takenIn(spec: str, box: str, position: str, name: str) -> Taken | CxrTaken | None:
     written = specIn(spec)
     try:
         k0, j0, i0, k1, j1, i1 = (int(text) for text in box.split())
         right, anterior, superior = (float(x) for x in position.split())
         if written is None:
             return None
-        seed = Seed((right, anterior, superior), written[0], name)
+        place = (right, anterior, superior)
+        if isinstance(written[0], CxrNoduleSpec):
+            return CxrTaken(CxrSeed(place, written[0], name), ((k0, j0, i0), (k1, j1, i1)))
+        return Taken(Seed(place, written[0], name), ((k0, j0, i0), (k1, j1, i1)))
     except (ValueError, LungSynthError):  # no segment of ours
         return None
-    return Taken(seed, ((k0, j0, i0), (k1, j1, i1)))
 
 
 def tagOf(segment: slicer.vtkSegment, key: str) -> str:

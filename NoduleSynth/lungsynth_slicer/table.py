@@ -6,6 +6,7 @@ import slicer
 import vtk
 
 from lungsynth.core.insertion import Insertion
+from lungsynth.core.radiograph_insertion import CxrInsertion
 
 COLUMNS: dict[str, type[vtk.vtkAbstractArray]] = {
     "name": vtk.vtkStringArray,
@@ -21,30 +22,42 @@ COLUMNS: dict[str, type[vtk.vtkAbstractArray]] = {
     "note": vtk.vtkStringArray,
 }
 
+CXR_COLUMNS: dict[str, type[vtk.vtkAbstractArray]] = {
+    "name": vtk.vtkStringArray,
+    "R (mm)": vtk.vtkDoubleArray,
+    "A (mm)": vtk.vtkDoubleArray,
+    "S (mm)": vtk.vtkDoubleArray,
+    "asked": vtk.vtkStringArray,
+    "measured (mm)": vtk.vtkDoubleArray,
+    "measured (px)": vtk.vtkDoubleArray,
+    "contrast asked": vtk.vtkStringArray,
+    "contrast": vtk.vtkDoubleArray,
+    "area (px)": vtk.vtkDoubleArray,
+    "within tolerance": vtk.vtkStringArray,
+    "note": vtk.vtkStringArray,
+}
+"""Of a radiograph; measured in mm is NaN where the pixel spacing is not known."""
 
-def addRow(tableNode: slicer.vtkMRMLTableNode, insertion: Insertion) -> int:
+
+def addRow(tableNode: slicer.vtkMRMLTableNode, insertion: Insertion | CxrInsertion) -> int:
     """Add a nodule's row at the end and return its index; makes the columns where there are none.
 
     Numbers are rounded as a person reads them; the report of a batch has all digits.
     """
     right, anterior, superior = insertion.seed.position_ras_mm
-    measured = insertion.measured
     values: dict[str, str | float] = {
         "name": insertion.seed.name,
         "R (mm)": round(right, 2),
         "A (mm)": round(anterior, 2),
         "S (mm)": round(superior, 2),
-        "asked (mm)": insertion.spec.diameter_mm,
-        "measured (mm)": round(measured.diameter_mm, 2),
-        "attenuation": str(insertion.spec.attenuation),
-        "mean (HU)": round(measured.mean_hu, 1),
-        "volume (mm3)": round(measured.volume_mm3, 1),
         "within tolerance": "yes" if insertion.within_tolerance else "no",
         "note": insertion.note,
     }
+    inRadiograph = isinstance(insertion, CxrInsertion)
+    values |= _cxrValues(insertion) if inRadiograph else _ctValues(insertion)
     table = tableNode.GetTable()
     if table.GetNumberOfColumns() == 0:
-        for name, kind in COLUMNS.items():
+        for name, kind in (CXR_COLUMNS if inRadiograph else COLUMNS).items():
             column = kind()
             column.SetName(name)
             tableNode.AddColumn(column)
@@ -56,6 +69,30 @@ def addRow(tableNode: slicer.vtkMRMLTableNode, insertion: Insertion) -> int:
     table.Modified()
     tableNode.Modified()
     return row
+
+
+def _ctValues(insertion: Insertion) -> dict[str, str | float]:
+    measured = insertion.measured
+    return {
+        "asked (mm)": insertion.spec.diameter_mm,
+        "measured (mm)": round(measured.diameter_mm, 2),
+        "attenuation": str(insertion.spec.attenuation),
+        "mean (HU)": round(measured.mean_hu, 1),
+        "volume (mm3)": round(measured.volume_mm3, 1),
+    }
+
+
+def _cxrValues(insertion: CxrInsertion) -> dict[str, str | float]:
+    measured, asked = insertion.measured, insertion.spec.contrast
+    inMm = float("nan") if measured.diameter_mm is None else round(measured.diameter_mm, 2)
+    return {
+        "asked": insertion.spec.size,
+        "measured (mm)": inMm,
+        "measured (px)": round(measured.diameter_px, 1),
+        "contrast asked": "any" if asked is None else f"{asked:g}",
+        "contrast": round(measured.contrast, 4),
+        "area (px)": measured.area_px,
+    }
 
 
 def removeRow(tableNode: slicer.vtkMRMLTableNode, row: int = -1) -> None:

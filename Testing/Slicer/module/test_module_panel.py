@@ -29,7 +29,7 @@ def test_empty_scene_says_what_is_missing(open_module, slicer_app):
     assert panel.ui.insertButton.toolTip == "Choose a CT volume first."
     assert panel.ui.proposeButton.toolTip == "Choose a CT volume first."
     assert panel.ui.undoButton.toolTip == "Nothing to undo."
-    assert panel.ui.inputInfoLabel.text == "Choose a chest CT."
+    assert panel.ui.inputInfoLabel.text == "Choose a chest CT or a chest radiograph."
 
 
 def test_first_volume_is_chosen_and_seeds_are_asked_for(panel, ct):
