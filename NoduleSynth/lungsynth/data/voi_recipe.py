@@ -98,6 +98,7 @@ class VoiGanRecipe(NetworkRecipe):
         fabric: A launched ``lightning_fabric.Fabric``.
     """
 
+    learns_in_parts = True
     networks: Any  # of either preset
     generator_adam: Any
     generator_start = 0
@@ -128,11 +129,13 @@ class VoiGanRecipe(NetworkRecipe):
             losses = self.update(prepared)
         return {name: float(value.detach()) for name, value in losses.items()}
 
-    def fine_tune(self, wanted: str) -> str:
+    def fine_tune(self, wanted: str, steps: int | None = None) -> str:
         """Go on from weights as a plan says, before the first step.
 
         Args:
             wanted: A name in ``FINE_TUNING``, or "auto": as the number of nodules asks.
+            steps: In all, where they are not those of the plan; of few the critics' head start
+                is a quarter.
 
         Returns:
             The name of the plan.
@@ -141,7 +144,7 @@ class VoiGanRecipe(NetworkRecipe):
         plan = FINE_TUNING[name]
         self.config = fine_tuned(self.config, plan)
         freeze(self.networks, plan)
-        self.generator_start = plan.head_start
+        self.generator_start = min(plan.head_start, (steps or plan.steps) // 4)
         rate = getattr(self.config, "learning_rate", None)
         for group in self.generator_adam.param_groups if rate is not None else ():
             group["lr"] = rate

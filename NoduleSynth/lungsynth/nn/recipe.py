@@ -30,6 +30,9 @@ class NetworkRecipe(ABC):
     config: Any
     stateful: tuple[str, ...]
     """Attributes whose state the next step depends on."""
+    learns_in_parts = False
+    """Whether a step heeds ``accumulate``: draws that many times as much, and goes down the mean of
+    the parts (``descend_over``)."""
     critic_chance: ClassVar[Mapping[str, float]] = {}
     """Losses that fall to nothing once a critic cannot be fooled, with the value of each where
     the critic cannot tell real from drawn; ``training.guard`` watches them."""
@@ -38,7 +41,7 @@ class NetworkRecipe(ABC):
         self.config, self.fabric = config, fabric
         self.step_count = 0
         self.rate_factor = 1.0  # of every learning rate
-        self.accumulate = 1  # parts that a batch is learnt from in, one after another
+        self.accumulate = 1  # parts that a batch is learnt from in; see ``learns_in_parts``
 
     @abstractmethod
     def step(self, rng: np.random.Generator) -> dict[str, float]:

@@ -66,7 +66,8 @@ def processes_asked(options: TrainOptions) -> tuple[int, int]:
             several machines is.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
-        if options.nodes > 1 and not {"MASTER_ADDR", "SLURM_PROCID"} & os.environ.keys():
+        known = {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys() or "SLURM_PROCID" in os.environ
+        if options.nodes > 1 and not known:
             msg = (
                 f"--nodes {options.nodes}: start the command by torchrun on each machine, or set "
                 "MASTER_ADDR and MASTER_PORT to those of the first, and NODE_RANK to 0, 1, ..."

@@ -19,8 +19,9 @@ what ``Recipe`` asks.
  * What a recipe may have beside, each by its presence: ``sample_picture`` (``Picturing``);
    ``prepare`` and ``learn`` (``Preparing``), so that the next batch is read while a GPU works; what
    ``training.guard`` watches (``critic_chance``, ``draw_variants``); ``rate_factor``, with which
-   the learning rates are multiplied; ``accumulate``, in how many parts a batch is learnt from;
-   ``fine_tune`` (``training.fine_tuning``).
+   the learning rates are multiplied; ``learns_in_parts`` and ``accumulate``, in how many parts a
+   batch is learnt from; ``fine_tune(plan, steps)``, from the name of a plan, or "auto", and the
+   steps that are asked to the name of the plan that is taken.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ import torch
 from numpy.typing import NDArray
 
 from lungsynth.core.errors import LungSynthError
+
+READ_AHEAD = 4
+"""How many batches are read at once while a device works; each takes memory there."""
 
 
 class BadHealthError(LungSynthError):
@@ -79,7 +83,10 @@ class Preparing(Protocol):
     """A recipe whose step is reading, which needs no network, and then learning."""
 
     def prepare(self, rng: np.random.Generator) -> Any:  # noqa: ANN401 - the recipe's own
-        """Make the random choices of a step and read its batch; torch's generator is not used."""
+        """Make the random choices of a step and read its batch, without torch's generator.
+
+        Several threads may do so at once, for steps to come.
+        """
 
     def learn(self, prepared: Any) -> dict[str, float]:  # noqa: ANN401 - the recipe's own
         """Train on what ``prepare`` returned and return the losses by name."""
@@ -140,7 +147,7 @@ def run(
         stop: Asked after each step; True ends the run there.
         rank: Which of several processes this is.
         share: From the losses of this process to those of all.
-        ahead: Read the next batch while learning from this one, if the recipe is ``Preparing``.
+        ahead: Read the next batches while learning from this one, if the recipe is ``Preparing``.
         timing: Takes up where the time went, if the recipe is ``Preparing``.
 
     Raises:
@@ -191,24 +198,22 @@ def _prepares(recipe: object) -> bool:
 
 
 class _Batches:
-    """Batches of steps, each read from the generator of its step; at most one is read ahead."""
+    """Batches of steps, each read from the generator of its step; a few are read ahead."""
 
     def __init__(self, recipe: Any, seed: int, total_steps: int, *, ahead: bool) -> None:  # noqa: ANN401 - a Preparing one
         self.recipe: Preparing = recipe
         self._seed, self._total = seed, total_steps
-        self._thread = ThreadPoolExecutor(1) if ahead else None
-        self._next: tuple[int, Future[Any]] | None = None
+        self._threads = ThreadPoolExecutor(READ_AHEAD) if ahead else None
+        self._coming: dict[int, Future[Any]] = {}
 
     def take(self, step: int) -> Any:  # noqa: ANN401 - the recipe's own
-        """Return the batch of a step, and begin to read the next one."""
-        if self._thread is None:
+        """Return the batch of a step, and have those of the next ones read."""
+        if self._threads is None:
             return self._read(step)
-        if self._next is None or self._next[0] != step:
-            self._next = (step, self._thread.submit(self._read, step))
-        batch = self._next[1].result()
-        if step + 1 < self._total:
-            self._next = (step + 1, self._thread.submit(self._read, step + 1))
-        return batch
+        for coming in range(step, min(step + 1 + READ_AHEAD, self._total)):
+            if coming not in self._coming:
+                self._coming[coming] = self._threads.submit(self._read, coming)
+        return self._coming.pop(step).result()
 
     def _read(self, step: int) -> Any:  # noqa: ANN401 - the recipe's own
         return self.recipe.prepare(
@@ -216,6 +221,6 @@ class _Batches:
         )
 
     def close(self) -> None:
-        """Let go of the thread."""
-        if self._thread is not None:
-            self._thread.shutdown(cancel_futures=True)
+        """Let go of the threads."""
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)

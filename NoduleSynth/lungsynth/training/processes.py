@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lungsynth.core.temporary import remove_temporary
@@ -72,8 +72,10 @@ class Processes:
     def _how(self, status: int) -> str:
         if status < 0:
             return f"by {signal.Signals(-status).name}"
-        lines = Path(self._log.name).read_text(encoding="utf-8", errors="replace").splitlines()
-        said = next((line for line in reversed(lines) if line.strip()), "")
+        text = ""
+        with suppress(OSError):  # Windows does not let an open file be read twice
+            text = Path(self._log.name).read_text(encoding="utf-8", errors="replace")
+        said = next((line for line in reversed(text.splitlines()) if line.strip()), "")
         return f"with status {status}" + (f" ({said.removeprefix('lungsynth: ')})" if said else "")
 
     def _watch(self) -> None:

@@ -107,18 +107,17 @@ def _train(
 
 def _fine_tune(recipe: Recipe, options: TrainOptions, known: dict[str, Any]) -> str:
     """Have a recipe that starts from weights go on from them; return as which of the plans."""
+    wanted, steps = options.fine_tune if options.init is not None else "none", options.steps
     if known:
-        wanted = str(known["fine_tune"])
-    else:
-        wanted = options.fine_tune if options.init is not None else "none"
+        wanted, steps = str(known["fine_tune"]), int(known["total_steps"])
     if wanted == "none" or not hasattr(recipe, "fine_tune"):
         return "none"
-    plan: str = recipe.fine_tune(wanted)
+    plan: str = recipe.fine_tune(wanted, steps)
     return plan
 
 
 def _accumulate(recipe: Any, options: TrainOptions) -> int:  # noqa: ANN401 - any recipe
-    if options.accumulate > 1 and not hasattr(recipe, "accumulate"):
+    if options.accumulate > 1 and not getattr(recipe, "learns_in_parts", False):
         msg = "--accumulate: this system learns from a batch as a whole; leave it away"
         raise LungSynthError(msg)
     if options.accumulate > 1:

@@ -44,7 +44,8 @@ def picture_of(recipe: object) -> NDArray[np.uint8] | None:
         recipe: None is returned for one that is neither ``Sampling`` nor ``Picturing``.
     """
     rng = np.random.default_rng(0)
-    with torch.random.fork_rng():
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
         torch.manual_seed(0)
         if hasattr(recipe, "sample_picture"):
             picturing: Picturing = recipe

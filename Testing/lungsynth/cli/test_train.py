@@ -22,6 +22,7 @@ def test_train_passes_on_what_was_asked(lungsynth, called, tmp_path):
         *("train", "mcgan", "--data", tmp_path, "--output", tmp_path / "run", "--steps", "2"),
         *("--resume", "--init", tmp_path / "w.safetensors", "--preset", "tiny", "--devices", "2"),
         *("--nodes", "3", "--precision", "bf16-mixed", "--device", "cpu", "--random-seed", "4"),
+        *("--accumulate", "5", "--guard", "lower-rate", "--fine-tune", "medium"),
     )
 
     assert outcome.status == 0, outcome.err
@@ -31,6 +32,7 @@ def test_train_passes_on_what_was_asked(lungsynth, called, tmp_path):
     assert (options.devices, options.nodes, options.seed) == (2, 3, 4)
     assert (options.precision, options.accelerator) == ("bf16-mixed", "cpu")
     assert options.init == tmp_path / "w.safetensors"
+    assert (options.accumulate, options.guard, options.fine_tune) == (5, "lower-rate", "medium")
     assert "mcgan.safetensors" in outcome.out
 
 
@@ -59,6 +61,15 @@ def test_a_paused_run_says_so(lungsynth, monkeypatch, tmp_path):
     assert done == {"event": "done", "paused": True, "steps": 3}
 
 
+def test_of_torchruns_processes_only_the_first_speaks(lungsynth, called, monkeypatch, tmp_path):
+    monkeypatch.setenv("RANK", "1")
+    train = ("train", "mcgan", "--data", tmp_path, "--output", tmp_path / "run")
+    outcome = lungsynth(*train, "--progress", "json")
+
+    assert (outcome.status, outcome.out, outcome.err) == (0, "", "")
+    assert len(called) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -71,6 +82,9 @@ def test_a_paused_run_says_so(lungsynth, monkeypatch, tmp_path):
         (["mcgan", "--steps", "many"], "'many'"),
         (["mcgan", "--precision", "8-bit"], "--precision"),
         (["mcgan", "--devices", "-1"], "--devices"),
+        (["mcgan", "--accumulate", "0"], "--accumulate"),
+        (["mcgan", "--guard", "pray"], "--guard"),
+        (["mcgan", "--fine-tune", "huge"], "--fine-tune"),
     ],
 )
 def test_what_cannot_be_is_named(lungsynth, tmp_path, options, message):

@@ -103,6 +103,14 @@ def test_critics_have_a_head_start_and_what_is_frozen_stays(make, preset):
     ]
 
 
+@pytest.mark.parametrize(("steps", "start"), [(None, 100), (40, 10), (4000, 100)])
+def test_of_few_steps_a_quarter_is_the_head_start(make, steps, start):
+    made = make("tiny")
+    made.fine_tune("small", steps)
+
+    assert made.generator_start == start
+
+
 def test_what_learns_again_after_the_head_start_is_what_learnt_before(make):
     """The block that holds the generator must not thaw what the plan froze."""
     made = make("tiny")

@@ -28,6 +28,7 @@ class LineRecipe(NetworkRecipe):
     """Fits y = sum(3 x) by Adam."""
 
     stateful = ("networks", "adam_state")
+    learns_in_parts = True
 
     def __init__(self, asked, fabric):
         config = LineConfig(1)  # of the same run, whatever the processes and the batch of each

@@ -128,16 +128,21 @@ def test_the_share_of_waiting_is_measured():
     assert Timing().loader_share == 0.0
 
 
-def test_an_error_in_reading_ahead_comes_out():
+def test_an_error_in_reading_ahead_comes_out_at_its_step():
+    broken = rng_for_step(0, 2).standard_normal()
+
     class Broken(Reading):
         def prepare(self, rng):
-            if self.step_count:
+            drawn = super().prepare(rng)
+            if drawn == broken:
                 msg = "the disk is gone"
                 raise OSError(msg)
-            return super().prepare(rng)
+            return drawn
 
+    seen = []
     with pytest.raises(OSError, match="the disk is gone"):
-        run(Broken(), 3, ahead=True, on_step=lambda *_: None)
+        run(Broken(), 9, ahead=True, on_step=lambda step, _: seen.append(step))
+    assert seen == [1, 2]
 
 
 def test_processes_share_the_generator_but_not_torchs():

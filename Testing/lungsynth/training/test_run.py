@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -57,6 +58,11 @@ def same(one, two):
     return one == two
 
 
+def pause_after(step, output):
+    """Return what asks a run for a pause after a step."""
+    return lambda done, _total, _losses: (output / "pause").touch() if done == step else None
+
+
 def test_a_run_leaves_weights_losses_curves_and_a_card(whole):
     output, weights, told = whole
 
@@ -83,6 +89,67 @@ def test_a_resumed_run_equals_the_uninterrupted_one(whole, cubes_folder, tmp_pat
     train("mcgan", cubes_folder, tmp_path, tiny(4, resume=True))
 
     assert_same_run(whole[0], tmp_path)
+
+
+def test_a_run_goes_on_exactly_from_every_checkpoint(whole, cubes_folder, tmp_path):
+    """One after each step; each is put into a folder as a stop right after it leaves it."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+
+    def keep(step, _total, _losses):
+        shutil.copy(tmp_path / "run" / "checkpoint.pt", kept / f"{step}.pt")
+
+    train("mcgan", cubes_folder, tmp_path / "run", tiny(4, checkpoint_every=1), keep)
+    for step in (1, 2, 3):
+        again = tmp_path / f"from-{step}"
+        again.mkdir()
+        shutil.copy(kept / f"{step}.pt", again / "checkpoint.pt")
+        for name in ("run.json", "losses.jsonl"):  # which has later steps too
+            shutil.copy(tmp_path / "run" / name, again)
+        told = []
+        train(
+            "mcgan", cubes_folder, again, tiny(4, resume=True), lambda *t, told=told: told.append(t)
+        )
+
+        assert [n for n, _, _ in told] == list(range(step + 1, 5))
+        assert_same_run(whole[0], again)
+
+
+def test_weights_go_on_by_a_plan_that_a_resume_keeps(whole, cubes_folder, tmp_path):
+    """Nine nodules: small. The plan is in the card, so --init need not be given again."""
+    train("mcgan", cubes_folder, tmp_path, tiny(8, init=whole[1]), pause_after(2, tmp_path))
+    card = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert (card["fine_tune"], card["config"]["total_steps"]) == ("small", 400)
+    start = load_weights(whole[1], "mcgan").tensors
+    state = load_checkpoint(tmp_path / "checkpoint.pt", "mcgan")
+    assert state["step_count"] == 2  # a quarter of eight: the head start of the critics
+    assert same(start, {**state["average"]})
+    train("mcgan", cubes_folder, tmp_path, tiny(3, resume=True))
+
+    after = load_checkpoint(tmp_path / "checkpoint.pt", "mcgan")["networks"]
+    moved = {name for name, value in start.items() if not torch.equal(value, after[name])}
+    assert any(".up." in name for name in moved)
+    assert not [name for name in moved if ".down." in name or name.startswith("segmenter.")]
+
+
+def test_a_run_of_an_earlier_version_goes_on_as_it_was(whole, cubes_folder, tmp_path):
+    """Its card knows no plans and its checkpoint nothing of the run, with --init or without."""
+    train("mcgan", cubes_folder, tmp_path, tiny(2))
+    card = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    del card["fine_tune"], card["batches_a_step"]
+    (tmp_path / "run.json").write_text(json.dumps(card), encoding="utf-8")
+    checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert set(checkpoint) == {"format", "system", "state", "session"}
+    del checkpoint["session"]
+    torch.save(checkpoint, tmp_path / "checkpoint.pt")
+    train("mcgan", cubes_folder, tmp_path, tiny(4, resume=True, init=whole[1]))
+
+    assert_same_run(whole[0], tmp_path)
+
+
+def test_a_batch_of_another_size_is_another_run(whole, cubes_folder):
+    with pytest.raises(LungSynthError, match=r"was begun with another batches a step; resume it"):
+        train("mcgan", cubes_folder, whole[0], tiny(6, resume=True, accumulate=2))
 
 
 def test_a_paused_run_ends_after_its_step_and_goes_on_to_the_same_weights(
@@ -231,7 +298,8 @@ def test_there_must_be_a_run_to_resume(cubes_folder, tmp_path):
 
 def test_a_run_can_start_from_weights_and_keep_snapshots(whole, cubes_folder, tmp_path):
     start = load_weights(whole[1], "mcgan").tensors
-    train("mcgan", cubes_folder, tmp_path, tiny(1, init=whole[1], snapshot_every=1, seed=5))
+    options = tiny(1, init=whole[1], fine_tune="none", snapshot_every=1, seed=5)
+    train("mcgan", cubes_folder, tmp_path, options)
 
     after = load_weights(tmp_path / "mcgan-000001.safetensors", "mcgan").tensors
     change = max((after[k] - start[k]).abs().max() for k in start if start[k].is_floating_point())

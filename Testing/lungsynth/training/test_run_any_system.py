@@ -10,6 +10,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 
+from lungsynth.core.errors import LungSynthError
 from lungsynth.nn.recipe import NetworkRecipe
 from lungsynth.nn.weights import load_weights, save_weights
 from lungsynth.training import run as training
@@ -110,3 +111,9 @@ def test_a_rate_factor_scales_each_step(line_folder, tmp_path, monkeypatch):
 
     assert told == pytest.approx([4, 3.24, 2.6244])
     assert made[0].optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_a_recipe_that_learns_from_whole_batches_says_so(line_folder, tmp_path):
+    options = TrainOptions(accelerator="cpu", accumulate=2)
+    with pytest.raises(LungSynthError, match=r"--accumulate: this system learns from a batch as"):
+        train("line", line_folder, tmp_path / "run", options)

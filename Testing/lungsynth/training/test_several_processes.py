@@ -182,9 +182,10 @@ def test_torchrun_says_how_many_there_are(monkeypatch, options, message):
 
 
 def test_several_machines_need_to_know_the_first(monkeypatch):
-    for name in ("MASTER_ADDR", "SLURM_PROCID", "TORCHELASTIC_RUN_ID"):
+    for name in ("MASTER_ADDR", "MASTER_PORT", "SLURM_PROCID", "TORCHELASTIC_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")  # each would take a port of its own
     with pytest.raises(launch.LungSynthError, match=r"--nodes 2: start the command by torchrun"):
         launch.processes_asked(TrainOptions(nodes=2))
-    monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "29500")
     assert launch.processes_asked(TrainOptions(nodes=2, devices=4)) == (4, 2)
