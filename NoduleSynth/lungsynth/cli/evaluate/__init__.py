@@ -24,6 +24,8 @@ app.command("cxr-detection")(radiographs.cxr_detection)
 app.command("cxr-image-quality")(radiographs.cxr_image_quality)
 app.command("cxr-judge")(radiographs.cxr_judge)
 app.command("anomaly")(anomalies.anomaly)
+app.command("latent-axes")(anomalies.latent_axes)
+app.command("fidelity")(anomalies.fidelity)
 
 
 @app.callback()

@@ -30,6 +30,12 @@ GeneratorOption = Annotated[
     Path | None,
     typer.Option("--weights", help="Generator (.safetensors); the one that ships otherwise."),
 ]
+ClassifierOption = Annotated[
+    Path,
+    typer.Option(
+        "--classifier", help="Weights of 'lungsynth train cxr-classifier', or TorchXRayVision's."
+    ),
+]
 EncoderOption = Annotated[
     Path | None, typer.Option("--encoder", help="Encoder (.safetensors) of that generator.")
 ]
@@ -132,3 +138,103 @@ def _write_json(path: Path | None, values: Mapping[str, Any]) -> None:
     if path is not None:
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def latent_axes(
+    classifier: ClassifierOption,
+    weights: GeneratorOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Where the axes go: .safetensors.")
+    ] = None,
+    drawings: Annotated[
+        int, typer.Option("--drawings", parser=whole(100), metavar="N", help="That are read.")
+    ] = 30_000,
+    orthogonal: Annotated[
+        bool, typer.Option("--orthogonal", help="Each axis leaves the other findings as they are.")
+    ] = False,
+    logits: Annotated[
+        bool, typer.Option("--logits", help="Regress logits, not likelihoods as the paper does.")
+    ] = False,
+    json_path: JsonOption = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Walks: .png.")] = None,
+    random_seed: RandomSeedOption = 0,
+    device: DeviceOption = Device.AUTO,
+    progress: ProgressOption = ProgressMode.AUTO,
+) -> None:
+    """Find directions in a generator's latent space along which a finding grows."""
+    outputs = {"--json": (json_path, ".json"), "--report": (report, ".png")}
+    _check({**outputs, "--output": (output, ".safetensors")})
+    with Reporter(progress) as reporter:
+        reporter.stage("loading")
+        from lungsynth.detectors.classifier import load_classifier
+        from lungsynth.detectors.generator import load_generator
+        from lungsynth.detectors.latent_axes import AxesConfig
+        from lungsynth.evaluation import axes_study as study
+
+        generator = load_generator(weights, device.value)
+        reader = load_classifier(classifier, device.value)
+        config = AxesConfig(drawings=drawings, logits=logits, random_seed=random_seed)
+        values, axes = study.run_axes(
+            generator, reader, config, orthogonal=orthogonal, on_progress=reporter.progress
+        )
+        if output is not None:
+            study.save_axes(output, axes, generator.weights_sha256)
+        _write_json(json_path, values)
+        if report is not None:
+            study.write_walks(generator, reader, axes, config, report)
+        files = {**written(json_path, report), **({"axes": str(output)} if output else {})}
+        reporter.done(study.table(values).text(), **files)
+
+
+def fidelity(
+    data: DataOption,
+    weights: GeneratorOption = None,
+    classifier: Annotated[
+        Path | None,
+        typer.Option("--classifier", help="Trained on the real images before; else one is."),
+    ] = None,
+    classifier_preset: Annotated[
+        str, typer.Option("--classifier-preset", help="default, paper (ResNet-50) or tiny.")
+    ] = "default",
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", parser=whole(1), metavar="N", help="Of each training."),
+    ] = None,
+    drawings: Annotated[
+        int, typer.Option("--drawings", parser=whole(20), metavar="N", help="For the distance.")
+    ] = 300,
+    normals_only: Annotated[
+        bool,
+        typer.Option(
+            "--normals-only",
+            help="For a generator of normals: distance and neighbours, without the three steps.",
+        ),
+    ] = False,
+    json_path: JsonOption = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Neighbours and Grad-CAM: .png.")
+    ] = None,
+    random_seed: RandomSeedOption = 0,
+    device: DeviceOption = Device.AUTO,
+    progress: ProgressOption = ProgressMode.AUTO,
+) -> None:
+    """Say how faithful drawn radiographs are: three-step study, Fréchet distance, neighbours."""
+    _check({"--json": (json_path, ".json"), "--report": (report, ".png")})
+    with Reporter(progress) as reporter:
+        reporter.stage("loading")
+        from lungsynth.evaluation.fidelity_run import FidelityOptions, run
+
+        options = FidelityOptions(
+            data=data,
+            weights=weights,
+            classifier=classifier,
+            preset=classifier_preset,
+            steps=steps,
+            drawings=drawings,
+            normals_only=normals_only,
+            seed=random_seed,
+            device=device.value,
+        )
+        values, text = run(options, report, on_progress=reporter.progress)
+        _write_json(json_path, values)
+        reporter.done(text, **written(json_path, report))
