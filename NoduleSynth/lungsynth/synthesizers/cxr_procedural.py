@@ -20,10 +20,10 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.core.radiograph import CxrNoduleSpec
 from lungsynth.imaging.ellipse import ellipse_diameter
 
-CONTRAST = (0.04, 0.13)
+CONTRAST = (0.03, 0.1)
 """Between which the mean contrast inside the mask is drawn, over the robust range."""
-EDGE_PIXELS = 1.2
-"""Standard deviation of the blur of the outline, on the patch's grid (about 0.5 mm)."""
+EDGE_PIXELS = 1.6
+"""Standard deviation of the blur of the outline, on the patch's grid (about 0.6 mm)."""
 _HARMONICS = 6
 
 
@@ -50,7 +50,7 @@ def draw_cxr_shape(spec: CxrNoduleSpec) -> CxrShape:
         elongation=float(rng.uniform(1.0, 1.5)),
         angle=float(rng.uniform(0, math.pi)),
         waves=np.column_stack([amplitude, rng.uniform(0, 2 * math.pi, _HARMONICS)]),
-        flatness=float(rng.uniform(0.3, 0.6)),
+        flatness=float(rng.uniform(0.4, 0.7)),
         contrast=float(rng.uniform(*CONTRAST)),
         texture=np.asarray(texture / texture.std(), dtype=np.float32),
     )
