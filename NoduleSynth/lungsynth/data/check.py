@@ -85,20 +85,24 @@ def check_training_data(folder: Path) -> TrainingData:
         folder: Only nodule cubes can be read, see ``data.nodule_cubes``.
 
     Raises:
-        LungSynthError: If training could not use the folder; says what it is taken for.
+        LungSynthError: If training could not use the folder; says what it is taken for, and all
+            that is wrong with any of its splits.
     """
     _recognise(folder)
-    cubes = NoduleCubes.load(folder, "train")
+    try:
+        cubes = NoduleCubes.load(folder, "train")
+    except LungSynthError as error:
+        raise LungSynthError("; ".join([str(error), *_other_splits(folder, {})[1]])) from None
     used = np.flatnonzero(cubes.usable)
     left_out = Counter(_why_not(cubes, n) for n in range(len(cubes)) if not cubes.usable[n])
     if not len(used):
         reasons = "; ".join(f"{count}: {reason}" for reason, count in left_out.items())
         msg = f"{folder}: none of {len(cubes)} nodules can be used ({reasons or 'it is empty'})"
-        raise LungSynthError(msg)
+        raise LungSynthError("; ".join([msg, *_other_splits(folder, {})[1]]))
     attenuations = {a: sum(cubes.attenuation[n] is a for n in used) for a in Attenuation}
     patients = {cubes.table[n]["patient"] for n in used}
     diameters = cubes.diameter_mm[used]
-    others, notes = _other_splits(folder, patients)
+    others, notes = _other_splits(folder, {"train": patients})
     if len(used) < FEW_NODULES:
         notes.append(
             f"{len(used)} nodules are few (below {FEW_NODULES}): the networks may learn them by "
@@ -152,9 +156,15 @@ def _why_not(cubes: NoduleCubes, n: int) -> str:
     return _DISAGREE if cubes.table[n]["texture"] else _UNRATED
 
 
-def _other_splits(folder: Path, patients: set[str]) -> tuple[tuple[str, ...], list[str]]:
-    """Return which other splits can be read, and notes on those that should not be as they are."""
+def _other_splits(folder: Path, seen: Mapping[str, set[str]]) -> tuple[tuple[str, ...], list[str]]:
+    """Return which other splits can be read, and notes on those that should not be as they are.
+
+    Args:
+        folder: Where they are.
+        seen: Patients of splits that were read before, by the split's name.
+    """
     found, notes = [], []
+    patients = dict(seen)
     for split in SPLITS:
         if split == "train" or not (folder / f"{split}.npz").exists():
             continue
@@ -164,10 +174,12 @@ def _other_splits(folder: Path, patients: set[str]) -> tuple[tuple[str, ...], li
             notes.append(f"{error}; training does without it, evaluate does not")
             continue
         found.append(split)
-        shared = {row["patient"] for row in table} & patients
-        if shared:
-            notes.append(
-                f"{len(shared)} patients (such as {min(shared)}) are in train and in {split}: "
-                f"what is measured on {split} will look too good"
-            )
+        own = {row["patient"] for row in table}
+        for other, theirs in patients.items():
+            if shared := own & theirs:
+                notes.append(
+                    f"{len(shared)} patients (such as {min(shared)}) are in {other} and in "
+                    f"{split}: what is measured on {split} will look too good"
+                )
+        patients[split] = own
     return tuple(found), notes

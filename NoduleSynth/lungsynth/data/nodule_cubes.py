@@ -28,6 +28,8 @@ CUBE_VOXELS = 48
 SPLITS = ("train", "val", "test")
 COLUMNS = ("patient", "series_uid", "texture", "ambiguous")
 """Columns of the table: who and where from; mean LIDC rating, and 0 where readers agree on it."""
+_EXAMPLES = 5
+"""How many wrong values of a table a message names."""
 _ARRAYS = {"hu8": (CUBE_VOXELS,) * 3, "mask": (CUBE_VOXELS**3 // 8,)}  # shapes of one cube
 
 
@@ -114,9 +116,12 @@ class NoduleCubes:
 
     @cached_property
     def mean_hu(self) -> NDArray[np.float64]:
-        """Mean intensity inside each mask, shape (N,)."""
+        """Mean intensity inside each mask, shape (N,); NaN where it is empty."""
         return np.array(
-            [float(hu[mask].mean()) for hu, mask in zip(self.hu, self.mask, strict=True)]
+            [
+                float(hu[mask].mean()) if mask.any() else np.nan
+                for hu, mask in zip(self.hu, self.mask, strict=True)
+            ]
         )
 
     @cached_property
@@ -182,14 +187,17 @@ def _read_rows(table: Path) -> list[dict[str, str]]:
     if missing:
         msg = f"{table}: lacks the columns {', '.join(missing)}; needed are {', '.join(COLUMNS)}"
         raise LungSynthError(msg)
-    for number, row in enumerate(rows, start=1):
-        for name in ("texture", "ambiguous"):
-            if row[name] and not _is_number(row[name]):
-                msg = (
-                    f"{table}: {name} in row {number} is '{row[name]}'; a number is needed, or "
-                    "nothing where it is not known"
-                )
-                raise LungSynthError(msg)
+    wrong = [
+        f"{name} in row {number} is '{row[name]}'"
+        for number, row in enumerate(rows, start=1)
+        for name in ("texture", "ambiguous")
+        if row[name] and not _is_number(row[name])
+    ]
+    if wrong:
+        shown = ", ".join(wrong[:_EXAMPLES])
+        more = f" and {len(wrong) - _EXAMPLES} more" if len(wrong) > _EXAMPLES else ""
+        msg = f"{table}: {shown}{more}; a number is needed, or nothing where it is not known"
+        raise LungSynthError(msg)
     return rows
 
 

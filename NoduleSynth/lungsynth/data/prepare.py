@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth.data.check import check_training_data
 from lungsynth.data.nodule_cubes import SPLITS
 from lungsynth.data.sources import open_source, recognise
 from lungsynth.data.stored_cubes import is_store
@@ -39,12 +40,19 @@ def cubes_folder(
         cache: Where the cubes of a source go, or are already.
         workers: How many processes read cases at once.
         on_progress: Called with cases done and cases in all.
-        on_report: Called with the lines of the report on a source, before anything else is done.
+        on_report: Called with the lines of the report on the data, before anything else is done.
 
     Raises:
-        LungSynthError: If the source cannot be read, or holds no nodule to train on.
+        LungSynthError: If the source cannot be read, or holds no nodule to train on; cubes are
+            refused with all that is wrong with any split.
     """
-    if has_cubes(data) or recognise(data) is None:
+    if has_cubes(data):
+        if _is_first_process():
+            lines = list(check_training_data(data).lines())  # it refuses what can't be used
+            if on_report is not None:
+                on_report(lines)
+        return data
+    if recognise(data) is None:
         return data  # loading it says what is missing
     if not _is_first_process():
         return cache  # the first one builds it, and the others wait for that
