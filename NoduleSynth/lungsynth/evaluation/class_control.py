@@ -22,7 +22,7 @@ import lungsynth
 from lungsynth.core.contracts import CtSynthesizer
 from lungsynth.core.errors import LungSynthError
 from lungsynth.data.nodule_cubes import NoduleCubes
-from lungsynth.evaluation.classes import check_apart, labelled, malignancy_class, rated
+from lungsynth.evaluation.classes import labelled_splits, malignancy_class, rated
 from lungsynth.evaluation.figures import Table, check_picture, figured
 from lungsynth.evaluation.generated import Asked, Generated, ask, generate
 from lungsynth.evaluation.malignancy_net import (
@@ -169,8 +169,7 @@ def study(
     """
     started = time.perf_counter()
     names = dict.fromkeys(("train", "val", split))
-    real = {name: labelled(splits[name], name, undecided=False) for name in names}
-    check_apart(list(real.items()))
+    real = labelled_splits({name: splits[name] for name in names}, undecided=False)
     tell = on_progress or (lambda _stage, _done, _total: None)
     classifiers: list[Classifier] = []
     for turn, seed in enumerate(config.seeds):

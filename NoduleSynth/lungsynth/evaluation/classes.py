@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +101,28 @@ def check_apart(splits: Sequence[tuple[str, Labelled]]) -> None:
                 )
                 raise LungSynthError(msg)
             seen[patient] = name
+
+
+def labelled_splits(splits: Mapping[str, NoduleCubes], *, undecided: bool) -> dict[str, Labelled]:
+    """Return the rated nodules of each split, once all that is wrong with any is known.
+
+    Raises:
+        LungSynthError: If a split lacks a class, or two share a patient; says all at once.
+    """
+    found: dict[str, Labelled] = {}
+    problems = []
+    for name, cubes in splits.items():
+        try:
+            found[name] = labelled(cubes, name, undecided=undecided)
+        except LungSynthError as error:
+            problems.append(str(error))
+    try:
+        check_apart(list(found.items()))
+    except LungSynthError as error:
+        problems.append(str(error))
+    if problems:
+        raise LungSynthError("; ".join(problems))
+    return found
 
 
 def malignancy_class(*, malignant: bool) -> Malignancy:

@@ -28,7 +28,7 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import Malignancy
 from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.evaluation import malignancy_net
-from lungsynth.evaluation.classes import Labelled, check_apart, labelled
+from lungsynth.evaluation.classes import Labelled, labelled_splits
 from lungsynth.evaluation.figures import check_picture
 from lungsynth.evaluation.generated import ask, generate
 from lungsynth.evaluation.malignancy_net import ClassifierConfig, train_classifier
@@ -167,8 +167,7 @@ def study(
     """
     started = time.perf_counter()
     # all that can be wrong with the data is said before hours are spent on it
-    real = {name: labelled(splits[name], name, undecided=True) for name in ("train", "val", "test")}
-    check_apart(list(real.items()))
+    real = labelled_splits({n: splits[n] for n in ("train", "val", "test")}, undecided=True)
     sets = {"raw": real["train"], "weighted": real["train"]}
     if "synthesis" in config.arms:
         if synthesizer is None:
