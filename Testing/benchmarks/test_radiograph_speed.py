@@ -13,7 +13,7 @@ from lungsynth.synthesizers import load_cxr_synthesizer
 
 ONE_NODULE_S = 1.0  # into 2,048 x 2,048
 OVER_BASELINE = 2.0  # into 1,024 x 1,024, next to ct-projection
-LUNG_FIELDS_S = 0.2
+LUNG_FIELDS_S = 0.3
 
 pytestmark = pytest.mark.timeout(1800)
 NEED_WEIGHTS = pytest.mark.skipif(
