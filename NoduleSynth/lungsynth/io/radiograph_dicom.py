@@ -88,7 +88,10 @@ def _check_kind(path: Path, dataset: Dataset) -> None:
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         msg = f"{path}: {dataset.NumberOfFrames} frames; a radiograph has one"
         raise LungSynthError(msg)
-    photometric = str(dataset.get("PhotometricInterpretation", "nothing"))
+    photometric = str(dataset.get("PhotometricInterpretation") or "")
+    if not photometric:
+        msg = f"{path}: damaged DICOM header: no PhotometricInterpretation"
+        raise LungSynthError(msg)
     if int(dataset.get("SamplesPerPixel") or 1) != 1 or photometric not in list(Photometric):
         msg = f"{path}: a colour image ({photometric}); a radiograph is MONOCHROME1 or MONOCHROME2"
         raise LungSynthError(msg)

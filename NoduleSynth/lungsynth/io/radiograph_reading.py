@@ -18,6 +18,7 @@ from lungsynth.io.radiograph_dicom import RADIOGRAPH_MODALITIES, read_dicom_radi
 from lungsynth.io.reading import VOLUME_SUFFIXES, read_slice, shape_of, volume_suffix
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+_JPEG_START, _JPEG_END, _JPEG_TAIL = b"\xff\xd8", b"\xff\xd9", 4096
 
 
 def kind_of(path: Path) -> Kind:
@@ -87,8 +88,14 @@ def read_picture(path: Path) -> NDArray[np.generic]:
     """Return the pixels of a PNG or JPEG, (rows, columns) or (rows, columns, channels).
 
     Raises:
-        LungSynthError: If it is damaged.
+        LungSynthError: If it is damaged or not whole.
     """
+    with path.open("rb") as file:
+        jpeg = file.read(2) == _JPEG_START
+        file.seek(max(0, path.stat().st_size - _JPEG_TAIL))
+        if jpeg and _JPEG_END not in file.read():  # which its reader fills with grey
+            msg = f"{path}: truncated: the end of the JPEG is missing"
+            raise LungSynthError(msg)
     try:
         with quiet_stderr():
             return array_of(sitk.ReadImage(str(path)))

@@ -166,6 +166,10 @@ def test_a_jpeg_is_read_and_becomes_a_png(tmp_path):
     image = read_radiograph(path)
 
     assert np.abs(image.pixels.astype(int) - picture(top=250, dtype=np.uint8)).max() < 12
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(LungSynthError, match="truncated: the end of the JPEG is missing"):
+        read_radiograph(path)
     assert output_suffixes(path)[0] == ".png"
     assert ".jpg" not in output_suffixes(path)
 
@@ -221,6 +225,7 @@ def test_monochrome1_survives_an_nrrd_but_is_refused_as_png(tmp_path):
         ({"Modality": "MR"}, "modality MR"),
         ({"NumberOfFrames": 3}, "3 frames"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "colour image"),
+        ({"PhotometricInterpretation": ""}, "no PhotometricInterpretation"),
     ],
 )
 def test_what_is_no_radiograph_is_refused(tmp_path, tags, said):
