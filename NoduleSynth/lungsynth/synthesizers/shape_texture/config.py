@@ -13,6 +13,7 @@ class ShapeConfig:
     width: int = 512  # of the 4 x 4 feature map
     least_width: int = 32  # (ours) channels are halved at each doubling, no further than this
     smoothing: bool = False  # (ours) a fixed blur of the logits: outlines are smooth, noise is not
+    spread: bool = False  # (ours) the discriminator sees how much a batch varies, as in PGGAN
     generator_learning_rate: float = 1e-4
     critic_learning_rate: float = 1e-5
     adam_beta1: float = 0.5
@@ -26,6 +27,7 @@ SHAPE_PRESETS: dict[str, ShapeConfig] = {
         width=128,
         least_width=16,
         smoothing=True,
+        spread=True,
         generator_learning_rate=5e-4,
         critic_learning_rate=1e-4,
         batch_size=16,
@@ -34,7 +36,13 @@ SHAPE_PRESETS: dict[str, ShapeConfig] = {
     ),
     "paper": ShapeConfig(),
     "tiny": ShapeConfig(
-        width=16, least_width=4, smoothing=True, batch_size=2, ema_decay=0.9, total_steps=20
+        width=16,
+        least_width=4,
+        smoothing=True,
+        spread=True,
+        batch_size=2,
+        ema_decay=0.9,
+        total_steps=20,
     ),
 }
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
 from lungsynth.imaging.size_modulation import SHAPE_SIDE
+from lungsynth.nn.equalised import minibatch_stddev
 from lungsynth.synthesizers.shape_texture.config import ShapeConfig
 
 _FIRST_SIDE = 4
@@ -69,13 +70,17 @@ class ShapeCritic(nn.Module):
             if n > 0:
                 layers.append(nn.BatchNorm2d(b))
             layers.append(nn.LeakyReLU(0.2))
-        layers.append(nn.Conv2d(channels[-1], 1, _FIRST_SIDE))
         self.layers = nn.Sequential(*layers)
+        self.spread = config.spread
+        self.last = nn.Conv2d(channels[-1] + config.spread, 1, _FIRST_SIDE)
         self.apply(_initialise)
 
     def forward(self, shapes: Tensor) -> Tensor:
         """Return scores (B,) of shapes (B, 1, 128, 128)."""
-        scores: Tensor = self.layers(shapes).flatten()
+        features = self.layers(shapes)
+        if self.spread:
+            features = minibatch_stddev(features)
+        scores: Tensor = self.last(features).flatten()
         return scores
 
 

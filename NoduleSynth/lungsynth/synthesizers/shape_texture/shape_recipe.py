@@ -108,15 +108,24 @@ class ShapeRecipe(NetworkRecipe):
         save_parts(path, {SHAPE: self.average, **self.kept})
 
     @torch.no_grad()
-    def sample_picture(self, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Return real shapes above generated ones."""
-        rows, columns = _GRID
-        real = draw_shapes(self.outlines, columns, rng)
-        latent = draw_latent(self.config.latent_features, rng, rows * columns)
+    def draw_variants(
+        self, rng: np.random.Generator, count: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return generated shapes and real ones, (count, 128, 128), for the watch over variety."""
+        real = draw_shapes(self.outlines, count, rng)
+        latent = draw_latent(self.config.latent_features, rng, count)
         training = self.average.training
         self.average.eval()
         drawn = self.average(latent.to(self.fabric.device))[:, 0].float().cpu().numpy()
         self.average.train(training)
-        shapes = np.concatenate([real, drawn]).reshape(rows + 1, columns, *real.shape[1:])
+        return drawn, real
+
+    @torch.no_grad()
+    def sample_picture(self, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Return real shapes above generated ones."""
+        rows, columns = _GRID
+        drawn, real = self.draw_variants(rng, rows * columns)
+        shapes = np.concatenate([real[:columns], drawn])
+        shapes = shapes.reshape(rows + 1, columns, *real.shape[1:])
         picture = shapes.transpose(0, 2, 1, 3).reshape((rows + 1) * real.shape[1], -1)
         return np.asarray((picture * 255).clip(0, 255), dtype=np.uint8)

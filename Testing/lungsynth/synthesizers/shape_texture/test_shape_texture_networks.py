@@ -69,6 +69,16 @@ def test_the_shape_generator_of_the_paper_has_its_layers():
     assert 0 <= shapes.min() <= shapes.max() <= 1
 
 
+def test_the_shape_critic_sees_how_much_a_batch_varies():
+    """Two batches with the same first shape: with the spread its score depends on the others."""
+    shapes = torch.rand(2, 1, 128, 128, generator=torch.Generator().manual_seed(1))
+    alike, unlike = shapes[[0, 0]], shapes
+    for spread in (False, True):
+        torch.manual_seed(0)
+        critic = ShapeCritic(replace(SHAPE_PRESETS["tiny"], spread=spread)).eval()
+        assert torch.equal(critic(alike)[0], critic(unlike)[0]) is not spread
+
+
 def test_smoothing_is_a_binomial_blur_that_keeps_levels():
     """The eighth row of Pascal's triangle over 256, along each axis."""
     dot = torch.zeros(1, 1, 32, 32)

@@ -223,6 +223,19 @@ def test_the_presets_of_the_ablation_differ_in_their_names_alone(preset):
     assert replace(config, **same) == default
 
 
+def test_variants_are_of_other_latents_and_real_ones_beside_them(make):
+    recipe = make("shape")
+    for module in recipe.average.modules():  # batch statistics as long training leaves them
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    recipe.average(torch.randn(16, 100))
+    drawn, real = recipe.draw_variants(np.random.default_rng(2), 3)
+
+    assert drawn.shape == real.shape == (3, 128, 128)
+    assert np.abs(drawn[0] - drawn[1]).max() > 1e-4
+    assert set(np.unique(np.round(real))) == {0, 1}
+
+
 @pytest.mark.slow
 def test_a_texture_generator_learns_a_few_patches_by_heart(make):
     recipe = make("texture", width=4, seen_through=1.0, generator_learning_rate=3e-3)
