@@ -25,9 +25,9 @@ class NoduleSynth(ScriptedLoadableModule):
         parent.dependencies = ["Markups", "Segmentations"]
         parent.contributors = ["The NoduleSynth authors"]
         parent.helpText = _(
-            "Puts synthetic lung nodules into a chest CT: choose a CT, click where a nodule "
-            "should be, choose its size and density, and press Insert. The CT itself is never "
-            "changed. Nothing leaves this computer."
+            "Puts synthetic lung nodules into a chest CT or a chest radiograph: choose the volume, "
+            "click where a nodule should be, choose its size and density, and press Insert. The "
+            "volume itself is never changed. Nothing leaves this computer."
         )
         parent.acknowledgementText = _(
             "The synthesizer follows C. Han, Pathology-Aware Generative Adversarial Networks for "

@@ -7,7 +7,7 @@ import vtk
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.io.hounsfield import check_hounsfield
-from lungsynth.io.radiograph_reading import check_image
+from lungsynth.io.plausible_radiograph import check_image
 from lungsynth_slicer.radiographs import isRadiograph, radiographFromNode
 from lungsynth_slicer.sharing import imageTime
 from lungsynth_slicer.volumes import volumeFromNode

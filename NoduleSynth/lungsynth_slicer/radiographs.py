@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import slicer
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.radiograph import Photometric, Radiograph
+from lungsynth.io.plausible_radiograph import LARGEST_SIDE_MM
 from lungsynth_slicer.volumes import volumeFromNode
 
 PHOTOMETRIC = "NoduleSynth.PhotometricInterpretation"
 """Attribute of a volume: what the user says of it."""
 DICOM_TAG = "0028,0004"
 INVERTED_GREY = "vtkMRMLColorTableNodeInvertedGrey"
-LARGEST_SIDE_MM = 700.0
-"""A detector is at most 430 mm wide; a larger image has no spacing but a stand-in for it."""
 
 
 def isRadiograph(node: slicer.vtkMRMLScalarVolumeNode | None) -> bool:
@@ -58,10 +58,14 @@ def setPhotometric(node: slicer.vtkMRMLScalarVolumeNode, photometric: Photometri
 
 def _fromDicom(node: slicer.vtkMRMLScalarVolumeNode) -> str:
     uids = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
-    database = getattr(slicer, "dicomDatabase", None)
-    if not uids or database is None:
+    if not uids or getattr(slicer, "dicomDatabase", None) is None:
         return ""
-    return str(database.instanceValue(uids[0], DICOM_TAG)).strip()
+    return _photometricInDatabase(uids[0])
+
+
+@lru_cache(maxsize=64)  # a panel asks again and again
+def _photometricInDatabase(uid: str) -> str:
+    return str(slicer.dicomDatabase.instanceValue(uid, DICOM_TAG)).strip()
 
 
 def radiographFromNode(node: slicer.vtkMRMLScalarVolumeNode | None) -> Radiograph:

@@ -31,7 +31,10 @@ def voxelsOf(node: slicer.vtkMRMLScalarVolumeNode) -> NDArray[Any]:
         raise LungSynthError(msg)
     values = image.GetNumberOfScalarComponents()
     if values != 1:
-        msg = f"volume '{node.GetName()}' has {values} values a voxel; a CT has one"
+        msg = (
+            f"volume '{node.GetName()}' has {values} values a voxel; a CT or a radiograph has one "
+            "(the module Vector to Scalar Volume makes grey of a colour picture)"
+        )
         raise LungSynthError(msg)
     voxels: NDArray[Any] = slicer.util.arrayFromVolume(node)
     return voxels

@@ -1,10 +1,14 @@
 """The panel with a radiograph: against ``lungsynth`` called directly, to the pixel."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from lungsynth.core.radiograph import CxrNoduleSpec, CxrSeed, Photometric, Radiograph
+from lungsynth.imaging.lung_fields import find_lung_fields
 from lungsynth.imaging.radiograph_insertion import insert_into_radiograph
+from lungsynth.io.radiograph_reading import read_radiograph
 from lungsynth.synthesizers import load_cxr_synthesizer
 
 PLACES = [(90, 110), (210, 300), (250, 120)]  # (row, column)
@@ -371,14 +375,51 @@ def test_slice_that_is_no_radiograph_is_refused_when_it_is_chosen(panel, slicer_
     assert not panel.ui.placeButton.enabled
 
 
-def test_proposal_that_finds_no_lungs_says_so(panel, wait_until, slicer_app):
-    """The chest of these tests is none."""
+def test_proposed_seeds_lie_in_the_lung_fields(panel, wait_until, slicer_app):
+    panel.ui.cxrDiameterSlider.value = 12.0
+    panel.ui.contrastSlider.value = 0.1
     panel.ui.proposeButton.click()
-    wait_until(lambda: not panel.seedsPanel.proposing, 60)
+    wait_until(lambda: not panel.seedsPanel.proposing, 120)
     slicer_app.processEvents()
 
-    assert "lung fields" in panel.ui.statusLabel.text
+    assert "3 seeds proposed" in panel.ui.statusLabel.text
+    points = panel.seedsPanel.points()
+    assert {(p.spec.diameter_mm, p.spec.contrast) for p in points} == {(12.0, 0.1)}
+    assert len({p.spec.latent_seed for p in points}) == 3
+    image = Radiograph(pixels_of_a_chest(), matrix(), SPACING)
+    fields = find_lung_fields(image).mask(image.pixels.shape)
+    for point in points:
+        row, column = np.rint(image.ras_to_pixel(point.position_ras_mm)).astype(int)
+        assert fields[row, column]
+    assert panel.ui.insertButton.enabled
+
+
+def test_proposal_that_finds_no_lungs_says_so(panel, wait_until, slicer_app):
+    noise = np.random.default_rng(0).integers(0, 4000, (300, 300)).astype(np.uint16)
+    panel.p.inputVolume = add_volume(pixels=noise, name="Noise")
+    slicer_app.processEvents()
+    panel.ui.proposeButton.click()
+    wait_until(lambda: not panel.seedsPanel.proposing, 120)
+    slicer_app.processEvents()
+
+    assert "no pair of lung fields was found" in panel.ui.statusLabel.text
     assert panel.ui.proposeButton.enabled
+
+
+def test_what_the_dicom_file_says_counts(panel, film, slicer_app, monkeypatch):
+    import slicer
+
+    known = {("1.2.3", "0028,0004"): "MONOCHROME1 "}
+    database = SimpleNamespace(instanceValue=lambda uid, tag: known[uid, tag])
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    film.SetAttribute("DICOM.instanceUIDs", "1.2.3")
+    panel.refreshSoon()
+    slicer_app.processEvents()
+    assert panel.ui.invertedCheckBox.checked
+
+    panel.ui.invertedCheckBox.click()
+    slicer_app.processEvents()
+    assert not panel.ui.invertedCheckBox.checked, "the user has the last word"
 
 
 def test_seeds_of_a_ct_become_seeds_of_a_radiograph(panel, scene, slicer_app):
@@ -397,12 +438,18 @@ def test_seeds_of_a_ct_become_seeds_of_a_radiograph(panel, scene, slicer_app):
     assert "12 mm, solid" not in node.GetNthControlPointDescription(0)
 
 
-def test_script_inserts_into_a_radiograph(panel, film):
+def test_script_inserts_into_a_radiograph(panel, film, tmp_path):
     from lungsynth.core.errors import LungSynthError
 
     seeds = panel.logic.seedsFor(film)
     seeds.add(ras_of(PLACES[0]), diameter_mm=16, contrast=0.08, latent_seed=7, name="N-1")
     result = panel.logic.insertNow(film, seeds, synthesizer="procedural")
+    result.save(tmp_path / "film.nrrd", mask=tmp_path / "film.seg.nrrd")
+
+    saved = read_radiograph(tmp_path / "film.nrrd")
+    np.testing.assert_array_equal(saved.pixels, directly(PLACES[:1]).image.pixels)
+    assert saved.pixel_spacing_mm == pytest.approx(SPACING)
+    assert (tmp_path / "film.seg.nrrd").is_file()
 
     np.testing.assert_array_equal(voxels(result.volume)[0], directly(PLACES[:1]).image.pixels)
     with pytest.raises(LungSynthError, match="either in mm or in pixels"):
