@@ -26,6 +26,7 @@ app.command("cxr-judge")(radiographs.cxr_judge)
 app.command("anomaly")(anomalies.anomaly)
 app.command("latent-axes")(anomalies.latent_axes)
 app.command("fidelity")(anomalies.fidelity)
+app.command("fast-start")(anomalies.fast_start)
 
 
 @app.callback()
