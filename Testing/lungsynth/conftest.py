@@ -84,3 +84,29 @@ def patches_folder(cubes_folder, tmp_path_factory):
         write(f"drr/{patient}_a_drr.png", 60 + row / 2 + 20 * shadow)
         write(f"drr/{patient}_a_drr_mask.png", 255 * shadow)
     return folder
+
+
+@pytest.fixture(scope="session")
+def study_folder(cubes_folder, tmp_path_factory):
+    """Four radiographs without findings and the cubes, in each of three splits."""
+    import shutil
+
+    import SimpleITK as sitk
+
+    folder = tmp_path_factory.mktemp("study")
+    rng = np.random.default_rng(21)
+    row, column = np.indices((160, 128))
+    lines = ["image,labels,patient,split"]
+    (folder / "cxr").mkdir()
+    for split in ("train", "val", "test"):
+        for suffix in ("npz", "csv"):
+            target = folder / "ct_nodules" / f"{split}.{suffix}"
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(cubes_folder / f"train.{suffix}", target)
+        for n in range(4):
+            smooth = 110 + 50 * np.sin(row / (30 + 5 * n)) * np.cos(column / 25 + n)
+            pixels = (smooth + rng.normal(0, 4, smooth.shape)).clip(0, 255).astype(np.uint8)
+            sitk.WriteImage(sitk.GetImageFromArray(pixels), str(folder / "cxr" / f"{split}{n}.png"))
+            lines.append(f"{split}{n}.png,No Finding,{split}-{n},{split}")
+    (folder / "cxr" / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder

@@ -44,6 +44,7 @@ from lungsynth.evaluation.froc import (
 from lungsynth.evaluation.hard_examples import (
     ATTRIBUTES,
     JudgedNodule,
+    check_attributes,
     draw_hard_examples,
     from_rows,
     histograms,
@@ -99,6 +100,7 @@ class DetectionStudyConfig:
         if self.mine_split not in ("train", "val"):
             msg = f"misses are mined on train or val, not on '{self.mine_split}'"
             raise LungSynthError(msg)
+        check_attributes(self.attributes)
         if not all(count > 0 for count in self.counts):
             msg = f"numbers of synthetic radiographs must be positive; got {self.counts}"
             raise LungSynthError(msg)

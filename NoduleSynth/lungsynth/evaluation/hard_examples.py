@@ -96,11 +96,7 @@ def draw_hard_examples(
     Raises:
         LungSynthError: If none was missed, or an attribute is unknown.
     """
-    unknown = [name for name in attributes if name not in ATTRIBUTES]
-    if unknown or "size" not in attributes:
-        msg = f"hard examples follow size and any of {', '.join(ATTRIBUTES[1:])}; got "
-        msg += ", ".join(attributes) or "none"
-        raise LungSynthError(msg)
+    check_attributes(attributes)
     missed = [nodule for nodule in nodules if not nodule.found]
     if not missed:
         msg = (
@@ -122,6 +118,19 @@ def draw_hard_examples(
             place = (float(row), float(column))
         drawn.append(NoduleRequest(diameter, contrast, place, usual.latent_seed))
     return drawn
+
+
+def check_attributes(attributes: Sequence[str]) -> None:
+    """Refuse attributes that are unknown, or without size.
+
+    Raises:
+        LungSynthError: If so.
+    """
+    unknown = [name for name in attributes if name not in ATTRIBUTES]
+    if unknown or "size" not in attributes:
+        msg = f"hard examples follow size and any of {', '.join(ATTRIBUTES[1:])}; got "
+        msg += ", ".join(attributes) or "none"
+        raise LungSynthError(msg)
 
 
 def place_name(place: tuple[float, float]) -> str:

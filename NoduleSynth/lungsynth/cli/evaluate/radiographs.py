@@ -98,7 +98,8 @@ def cxr_image_quality(
         ),
     ] = None,
     preset: Annotated[
-        str, typer.Option("--preset", help="Of the generators that --ablation trains.")
+        str,
+        typer.Option("--preset", help="Of what --ablation trains; tiny also measures on little."),
     ] = "default",
     steps: Annotated[
         int | None,
@@ -124,7 +125,7 @@ def cxr_image_quality(
         from lungsynth.batch.textures import texture_filler, trained_variants
         from lungsynth.evaluation.cxr_detection import write_json
         from lungsynth.evaluation.cxr_image_quality import (
-            CxrQualityConfig,
+            CXR_QUALITY_PRESETS,
             quality_table,
             run_cxr_quality,
         )
@@ -144,7 +145,8 @@ def cxr_image_quality(
         if not fillers:
             shipped = shipped_weights("shape-texture.safetensors")
             fillers = {"shape-texture": texture_filler(shipped, device.value)}
-        config = CxrQualityConfig(random_seed=random_seed)
+        size = "tiny" if preset == "tiny" else "full"
+        config = replace(CXR_QUALITY_PRESETS[size], random_seed=random_seed)
         values = run_cxr_quality(
             data,
             fillers,
