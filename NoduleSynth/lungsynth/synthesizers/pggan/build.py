@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,10 +42,12 @@ def build_recipe(
     if preset not in PRESETS:
         msg = f"unknown preset '{preset}'; pggan has {', '.join(PRESETS)}"
         raise LungSynthError(msg)
-    config = PRESETS[preset]
-    recipe = PGGANRecipe(config, _sampler(data, config), fabric)
+    config, generator = PRESETS[preset], None
     if init is not None:
         generator, _ = load_networks(init, "pggan", Generator)
+        config = replace(config, begin_side=_grown_side(generator))
+    recipe = PGGANRecipe(config, _sampler(data, config), fabric)
+    if init is not None and generator is not None:
         _start_from(recipe.generator, generator, init)
         recipe.average.load_state_dict(recipe.generator.state_dict())
         beside = critic_file(init)
@@ -72,6 +74,11 @@ def scale_of(config: PGGANConfig) -> RadiographScale:
 def critic_file(weights: Path) -> Path:
     """Return where the critic of a generator's weights lies, if it is there."""
     return weights.with_name(f"{weights.stem}-critic{weights.suffix}")
+
+
+def _grown_side(generator: Generator) -> int:
+    """Return the side up to which all layers are faded in."""
+    return generator.side if generator.alpha == 1 else generator.side // 2
 
 
 def _start_from(network: nn.Module, stored: nn.Module, path: Path) -> None:

@@ -46,6 +46,8 @@ class PGGANConfig:
             ``data.radiograph_pixels.RadiographScale``.
         scale_low: Percentile or stored value that becomes -1.
         scale_high: Percentile or stored value that becomes 1; [2]: the 99th percentile.
+        begin_side: Side at which the training begins, without a fade: more than 4 only where it
+            starts from weights, which sets it to the side that those have grown to.
         views: Which views are trained on, "PA,AP" say; empty means all.
     """
 
@@ -73,6 +75,7 @@ class PGGANConfig:
     seen_scale: str = "percentile"
     scale_low: float = 0.0
     scale_high: float = 99.0
+    begin_side: int = FIRST_SIDE
     views: str = ""
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from lungsynth.synthesizers.pggan.config import FIRST_SIDE, PGGANConfig, sides_to
+from lungsynth.synthesizers.pggan.config import PGGANConfig, sides_to
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Schedule:
     def __init__(self, config: PGGANConfig) -> None:
         self.phases: list[Phase] = []
         step = image = 0
-        for side in sides_to(config.side):
+        for side in filter(lambda side: side >= config.begin_side, sides_to(config.side)):
             rest = config.last_images if side == config.side else config.stable_images
             batch = config.batch_size(side)
             for fading, images in ((True, config.fade_images), (False, rest)):
-                if fading and side == FIRST_SIDE:
+                if fading and side == config.begin_side:
                     continue
                 steps = math.ceil(images / batch)
                 self.phases.append(Phase(side, fading, batch, steps, step, image))

@@ -180,6 +180,18 @@ def test_training_starts_from_weights(films, fabric, tmp_path):
             torch.testing.assert_close(one, other, atol=2e-3, rtol=0)
 
 
+def test_weights_that_have_grown_are_trained_on_at_their_side(films, fabric, tmp_path):
+    recipe = make_recipe(films, fabric)
+    recipe.step_count = recipe.schedule.total_steps  # nothing but the stage depends on it
+    recipe.save_weights(tmp_path / "p.safetensors")
+
+    started = build.build_recipe(films, "tiny", fabric, tmp_path / "p.safetensors")
+
+    assert (started.config.begin_side, started.config.total_steps) == (16, 32 / 4)
+    (losses,) = train(started, 1)
+    assert (losses["side"], losses["alpha"]) == (16, 1)
+
+
 def test_weights_of_another_preset_are_refused(films, fabric, tmp_path):
     recipe = make_recipe(films, fabric, latent_features=5)
     recipe.save_weights(tmp_path / "p.safetensors")

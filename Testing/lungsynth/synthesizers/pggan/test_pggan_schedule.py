@@ -45,6 +45,15 @@ def test_totals_count_every_phase():
     assert CONFIG.total_steps == 21
 
 
+def test_training_from_weights_begins_at_their_side_without_a_fade():
+    schedule = Schedule(replace(CONFIG, begin_side=8))
+
+    phases = [(phase.side, phase.fading, phase.steps) for phase in schedule.phases]
+    assert phases == [(8, False, 3), (16, True, 7), (16, False, 3)]
+    assert schedule.at(0).alpha == 1
+    assert schedule.at(0).begins
+
+
 def test_paper_shows_800_000_images_in_each_phase():
     """8 fades and 9 rests; 12 million and more in all [1, A.1]."""
     schedule = Schedule(PRESETS["1024"])
