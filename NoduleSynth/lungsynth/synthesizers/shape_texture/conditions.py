@@ -37,9 +37,7 @@ def freedom(config: TextureConfig, mask: FloatImage) -> FloatImage:
     condition = condition_mask(config, mask)
     if not config.rim:
         return np.asarray(condition > 0.5, dtype=np.float32)
-    free = freedom_around(condition)
-    # a box of an oblique shape may not reach what the shape's own rim does
-    return np.maximum(free, freedom_around(mask)) if config.box_mask else free
+    return freedom_around(condition)
 
 
 def dome(mask: FloatImage) -> FloatImage:
@@ -76,17 +74,18 @@ def painting_input(
         contrast: Wanted.
     """
     free = [freedom(config, mask) for mask in masks]
+    told = [condition_mask(config, mask) for mask in masks]
     base = [
         patch if see else filled(patch, region > 0)
         for patch, region, see in zip(patches, free, seen, strict=True)
     ]
     return TextureInput(
         base=_batch(base),
-        mask=_batch([condition_mask(config, mask) for mask in masks]),
+        mask=_batch(told),
         free=_batch(free),
         seen=torch.tensor([float(see) for see in seen]),
         lift=_batch(
-            [np.float32(2 * c) * dome(mask) for c, mask in zip(contrast, masks, strict=True)]
+            [np.float32(2 * c) * dome(mask) for c, mask in zip(contrast, told, strict=True)]
         ),
     )
 

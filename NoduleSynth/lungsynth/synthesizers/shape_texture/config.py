@@ -73,7 +73,7 @@ class TextureConfig:
         generator_learning_rate: Of the first phase.
         critic_rate_part: Learning rate of the discriminator as a part of the generator's.
         low_rate_part: Learning rates of the second phase as a part of the first's.
-        low_rate_steps: Length of the second phase; [1] ends each on convergence.
+        second_phase: Which part of the steps, the last, it takes; [1] ends each on convergence.
         adam_beta1: Of Adam.
         batch_size: Patches in a step.
         ema_decay: (ours) Of a moving average of the generator, the one used; 0 is itself.
@@ -99,7 +99,7 @@ class TextureConfig:
     generator_learning_rate: float = 1e-4
     critic_rate_part: float = 0.1
     low_rate_part: float = 0.1
-    low_rate_steps: int = 30_000
+    second_phase: float = 1 / 3
     adam_beta1: float = 0.5
     batch_size: int = 8
     ema_decay: float = 0.0
@@ -125,7 +125,7 @@ _DEFAULT = TextureConfig(
     adversarial_weight=0.1,
     generator_learning_rate=5e-4,
     critic_rate_part=0.3,
-    low_rate_steps=2500,
+    second_phase=0.25,
     batch_size=4,
     ema_decay=0.998,
     total_steps=10_000,
@@ -140,7 +140,6 @@ TEXTURE_PRESETS: dict[str, TextureConfig] = {
         critic_width=2,
         batch_size=2,
         ema_decay=0.9,
-        low_rate_steps=5,
         total_steps=20,
     ),
     # The four of [1, Table II] at the default's size; the fourth is the default itself

@@ -146,7 +146,7 @@ class TextureRecipe(NetworkRecipe):
 
     def _set_learning_rates(self) -> None:
         config = self.config
-        second = self.step_count >= config.total_steps - config.low_rate_steps
+        second = self.step_count >= (1 - config.second_phase) * config.total_steps
         rate = config.generator_learning_rate * (config.low_rate_part if second else 1.0)
         for optimizer, part in (
             (self.generator_adam, 1.0),

@@ -250,6 +250,18 @@ def test_the_box_encloses_the_shape():
     assert condition_mask(replace(TINY, box_mask=True), np.zeros((8, 8), np.float32)).sum() == 0
 
 
+def test_conditioned_on_the_box_the_networks_learn_nothing_of_the_shape():
+    """Two shapes with one box are the same to them, where no tissue is seen."""
+    config = replace(TINY, box_mask=True)
+    disc = (np.hypot(*(np.indices((256, 256)) - 127.5)) < 20).astype(np.float32)
+    box = condition_mask(config, disc)
+    one, other = (given_of(config, mask, seen=False)[0] for mask in (disc, box))
+    assert not np.array_equal(disc, box)
+
+    for name in ("base", "mask", "free", "lift"):
+        assert torch.equal(getattr(one, name), getattr(other, name)), name
+
+
 def test_the_paper_changes_the_mask_alone_and_ours_a_rim_too():
     np.testing.assert_array_equal(freedom(PAPER_TINY, oblique()), oblique())
     np.testing.assert_array_equal(freedom(TINY, oblique()), freedom_around(oblique()))

@@ -73,7 +73,7 @@ def test_resumed_steps_equal_uninterrupted_ones(make, kind):
 
 
 def test_the_second_phase_has_lower_rates(make):
-    recipe = make("texture", total_steps=10, low_rate_steps=4, generator_learning_rate=0.02)
+    recipe = make("texture", total_steps=10, second_phase=0.4, generator_learning_rate=0.02)
     found = {}
     for number in (0, 5, 6, 9):
         recipe.step_count = number
