@@ -22,7 +22,8 @@ import lungsynth
 from lungsynth.core.contracts import CtSynthesizer
 from lungsynth.core.errors import LungSynthError
 from lungsynth.data.nodule_cubes import NoduleCubes
-from lungsynth.evaluation.classes import labelled_splits, malignancy_class, rated
+from lungsynth.evaluation.class_measures import MEASURES, by_class, measure_all, real_measures
+from lungsynth.evaluation.classes import Labelled, labelled_splits, malignancy_class
 from lungsynth.evaluation.figures import Table, check_picture, figured
 from lungsynth.evaluation.generated import Asked, Generated, ask, generate
 from lungsynth.evaluation.malignancy_net import (
@@ -31,7 +32,6 @@ from lungsynth.evaluation.malignancy_net import (
     area_of,
     train_classifier,
 )
-from lungsynth.evaluation.morphology import Morphology, compare_classes, measure_morphology
 from lungsynth.evaluation.pairs import draw_latent_seed
 from lungsynth.evaluation.realism import Progress, load_for_study, write_json
 from lungsynth.evaluation.splits import nodule_folder
@@ -39,16 +39,6 @@ from lungsynth.evaluation.statistics import Estimate, bootstrap_by_group, wilson
 from lungsynth.synthesizers import KNOW_MALIGNANCY
 
 Floats = NDArray[np.float64]
-MEASURES = (
-    "diameter_mm",
-    "mean_hu",
-    "deviation_hu",
-    "high_hu",
-    "margin_per_mm",
-    "sphericity",
-    "roughness",
-)
-"""Of ``Morphology``: sphericity stands for lobulation, roughness for spiculation."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +107,6 @@ def whole_pairs(made: Generated) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     )
 
 
-def measure_all(hu: NDArray[np.int16], mask: NDArray[np.bool_]) -> list[Morphology | None]:
-    """Measure nodules (N, 48, 48, 48) of 1 mm voxels."""
-    return [measure_morphology(h, m, 1.0) for h, m in zip(hu, mask, strict=True)]
-
-
 def share_ordered(
     benign: Floats, malignant: Floats, patient: NDArray[np.str_], config: ClassControlConfig
 ) -> dict[str, Any]:
@@ -171,23 +156,7 @@ def study(
     names = dict.fromkeys(("train", "val", split))
     real = labelled_splits({name: splits[name] for name in names}, undecided=False)
     tell = on_progress or (lambda _stage, _done, _total: None)
-    classifiers: list[Classifier] = []
-    for turn, seed in enumerate(config.seeds):
-
-        def on_step(step: int, before: int = turn * config.classifier.steps) -> None:
-            total = len(config.seeds) * config.classifier.steps
-            tell("training the classifier on real nodules", before + step, total)
-
-        classifiers.append(
-            train_classifier(
-                real["train"],
-                real["val"],
-                config.classifier,
-                seed,
-                device=config.device,
-                on_step=on_step,
-            )
-        )
+    classifiers = _classifiers(real, config, tell)
 
     def opinion(hu: NDArray[np.int16], centre: Floats) -> Floats:
         return np.asarray(np.mean([c.logits(hu, centre) for c in classifiers], axis=0))
@@ -205,43 +174,47 @@ def study(
             "best_val_auc": [c.val_auc for c in classifiers],
             "auc": area_of(opinion(held.hu, held.centre), held.malignant),
         },
-        "real": _real_measures(splits[split]),
+        "real": real_measures(splits[split]),
         "synthesizers": {},
     }
     for synthesizer in synthesizers:
-        asked = plan_pairs(splits[split], split, config)
         made = generate(
             splits[split],
-            asked,
+            plan_pairs(splits[split], split, config),
             synthesizer,
             cache=config.cache,
             on_progress=partial(tell, f"{synthesizer.name}: pairs at sites of {split}"),
         )
-        found = _asked_about(made, opinion(made.hu, made.centre), splits[split], config)
-        found["weights_sha256"] = synthesizer.weights_sha256
-        values["synthesizers"][synthesizer.name] = found
+        values["synthesizers"][synthesizer.name] = {
+            "weights_sha256": synthesizer.weights_sha256,
+            **_asked_about(made, opinion(made.hu, made.centre), splits[split], config),
+        }
     values["seconds"] = time.perf_counter() - started
     values["table"] = class_table(values).to_json()
     return values
 
 
-def _real_measures(cubes: NoduleCubes) -> dict[str, dict[str, float]]:
-    """Return the measures of the real nodules of both classes."""
-    index, malignant = rated(cubes, undecided=False)
-    measured = measure_all(cubes.hu[index], cubes.mask[index])
-    return _by_class(measured, malignant)
+def _classifiers(
+    real: Mapping[str, Labelled], config: ClassControlConfig, tell: Progress
+) -> list[Classifier]:
+    """Train a classifier for each seed on real nodules alone."""
+    steps = config.classifier.steps
 
+    def on_step(step: int, before: int) -> None:
+        total = len(config.seeds) * steps
+        tell("training the classifier on real nodules", before + step, total)
 
-def _by_class(
-    measured: Sequence[Morphology | None], malignant: NDArray[np.bool_]
-) -> dict[str, dict[str, float]]:
-    """Compare the classes' measures; those without a measure are left out."""
-    groups: tuple[list[Morphology], list[Morphology]] = ([], [])
-    for one, kind in zip(measured, malignant.tolist(), strict=True):
-        if one is not None:
-            groups[kind].append(one)
-    benign, malign = groups
-    return compare_classes(benign, malign) if benign and malign else {}
+    return [
+        train_classifier(
+            real["train"],
+            real["val"],
+            config.classifier,
+            seed,
+            device=config.device,
+            on_step=partial(on_step, before=turn * steps),
+        )
+        for turn, seed in enumerate(config.seeds)
+    ]
 
 
 def _asked_about(
@@ -262,7 +235,7 @@ def _asked_about(
             scores[benign], scores[malignant], patient, config
         ),
         "within_tolerance": float(made.within_tolerance[rows].mean()),
-        "measures": _by_class(measured, is_malignant),
+        "measures": by_class(measured, is_malignant),
         "each": [
             {"nodule": int(n), "benign": float(b), "malignant": float(m)}
             for n, b, m in zip(made.index[benign], scores[benign], scores[malignant], strict=True)

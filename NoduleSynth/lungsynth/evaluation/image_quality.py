@@ -27,7 +27,12 @@ from lungsynth.core.contracts import CtSynthesizer
 from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.evaluation.feature_cache import feature_nets
 from lungsynth.evaluation.figures import Table, check_picture, figured
-from lungsynth.evaluation.frechet import FeatureConfig, frechet_distance, mean_over_seeds
+from lungsynth.evaluation.frechet import (
+    FeatureConfig,
+    FeatureNet,
+    frechet_distance,
+    mean_over_seeds,
+)
 from lungsynth.evaluation.pairs import HU_HIGH, HU_LOW, Pairs, make_pairs
 from lungsynth.evaluation.realism import Progress, load_for_study, write_json
 from lungsynth.evaluation.splits import load_splits, nodule_folder
@@ -184,29 +189,9 @@ def study(
             cache=config.cache,
             on_progress=partial(tell, f"{synthesizer.name}: nodules of {split}"),
         )
-        each, means = measure_pairs(
-            pairs, resamples=config.resamples, random_seed=config.random_seed
-        )
-        distances = {
-            seed: frechet_distance(
-                net.features(pairs.real, pairs.centre), net.features(pairs.generated, pairs.centre)
-            )
-            for seed, net in nets.items()
-        }
         found[synthesizer.name] = {
             "weights_sha256": synthesizer.weights_sha256,
-            "nodules": len(pairs),
-            "patients": len(set(pairs.patient.tolist())),
-            "refused": list(pairs.refused),
-            "regions": {
-                region: {metric: value.to_json() for metric, value in of_region.items()}
-                for region, of_region in means.items()
-            },
-            "frechet": mean_over_seeds(distances),
-            "each": [
-                {"nodule": index, **one}
-                for index, one in zip(pairs.index.tolist(), each, strict=True)
-            ],
+            **_described(pairs, nets, config),
         }
         made[synthesizer.name] = pairs
     values = {
@@ -220,6 +205,32 @@ def study(
     }
     values["table"] = quality_table(values).to_json()
     return values, made
+
+
+def _described(
+    pairs: Pairs, nets: Mapping[int, FeatureNet], config: QualityConfig
+) -> dict[str, Any]:
+    """Return what JSON has of one synthesizer's pairs."""
+    each, means = measure_pairs(pairs, resamples=config.resamples, random_seed=config.random_seed)
+    distances = {
+        seed: frechet_distance(
+            net.features(pairs.real, pairs.centre), net.features(pairs.generated, pairs.centre)
+        )
+        for seed, net in nets.items()
+    }
+    return {
+        "nodules": len(pairs),
+        "patients": len(set(pairs.patient.tolist())),
+        "refused": list(pairs.refused),
+        "regions": {
+            region: {metric: value.to_json() for metric, value in of_region.items()}
+            for region, of_region in means.items()
+        },
+        "frechet": mean_over_seeds(distances),
+        "each": [
+            {"nodule": index, **one} for index, one in zip(pairs.index.tolist(), each, strict=True)
+        ],
+    }
 
 
 def quality_table(values: Mapping[str, Any]) -> Table:

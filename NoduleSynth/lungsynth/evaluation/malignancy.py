@@ -10,11 +10,9 @@ Each finished network is kept on disk, so that a study that was stopped goes on 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,17 +25,16 @@ from lungsynth.core.contracts import CtSynthesizer
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import Malignancy
 from lungsynth.data.nodule_cubes import NoduleCubes
-from lungsynth.evaluation import malignancy_net
 from lungsynth.evaluation.classes import Labelled, labelled_splits
 from lungsynth.evaluation.figures import check_picture
 from lungsynth.evaluation.generated import ask, generate
 from lungsynth.evaluation.malignancy_net import ClassifierConfig, train_classifier
+from lungsynth.evaluation.malignancy_runs import Run, load_run, run_name, store_run
 from lungsynth.evaluation.malignancy_table import compare_arms, malignancy_table
 from lungsynth.evaluation.pairs import draw_latent_seed
 from lungsynth.evaluation.realism import Progress, load_for_study, write_json
 from lungsynth.evaluation.splits import nodule_folder
 from lungsynth.evaluation.yang2019 import ARMS, SYNTHESIZED_PER_MALIGNANT
-from lungsynth.io.atomic import atomic_path
 
 Floats = NDArray[np.float64]
 
@@ -78,27 +75,6 @@ class MalignancyConfig:
         if not self.seeds or not self.networks or self.per_malignant <= 0:
             msg = "at least one seed, one network and some generated nodules are needed"
             raise LungSynthError(msg)
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What one network said.
-
-    Args:
-        arm: How it was trained.
-        network: Which it is.
-        seed: Of its training.
-        best_step: The step that the validation split chose.
-        val_auc: Area under the ROC curve there.
-        test_logits: Of the test nodules, (N,).
-    """
-
-    arm: str
-    network: str
-    seed: int
-    best_step: int
-    val_auc: float
-    test_logits: Floats
 
 
 def synthesized(
@@ -168,56 +144,31 @@ def study(
     started = time.perf_counter()
     # all that can be wrong with the data is said before hours are spent on it
     real = labelled_splits({n: splits[n] for n in ("train", "val", "test")}, undecided=True)
-    sets = {"raw": real["train"], "weighted": real["train"]}
-    if "synthesis" in config.arms:
-        if synthesizer is None:
-            msg = "the arm 'synthesis' needs a synthesizer"
-            raise LungSynthError(msg)
-        made = synthesized(splits["train"], real["train"], synthesizer, config, on_progress)
-        sets["synthesis"] = joined(real["train"], made)
+    sets = _training_sets(splits["train"], real["train"], synthesizer, config, on_progress)
     runs = _all_runs(sets, real, config, on_progress)
+    counted = {**real, **{f"train with {a}": sets[a] for a in ("synthesis",) if a in sets}}
     values: dict[str, Any] = {
         "version": lungsynth.__version__,
         "study": "malignancy",
         "random_seed": config.random_seed,
         "synthesizer": synthesizer.name if synthesizer else None,
         "weights_sha256": synthesizer.weights_sha256 if synthesizer else None,
-        "classifier": {
-            name: getattr(config.classifier, name)
-            for name in ("width", "steps", "batch_size", "checks", "learning_rate", "scale")
-        },
+        "classifier": asdict(config.classifier) | {"network": list(config.networks)},
         "nodules": {
             name: {"benign": int((~s.malignant).sum()), "malignant": int(s.malignant.sum())}
-            for name, s in (
-                *real.items(),
-                *([("train with synthesis", sets["synthesis"])] if "synthesis" in sets else []),
-            )
+            for name, s in counted.items()
         },
         "patients": {name: len(np.unique(s.patient)) for name, s in real.items()},
         "networks": {
             network: compare_arms(
-                {
-                    arm: np.stack([r.test_logits for r in runs if (r.network, r.arm) == key])
-                    for arm in config.arms
-                    for key in [(network, arm)]
-                },
+                {arm: _logits_of(runs, network, arm) for arm in config.arms},
                 real["test"],
                 resamples=config.resamples,
                 random_seed=config.random_seed,
             )
             for network in config.networks
         },
-        "runs": [
-            {
-                "arm": run.arm,
-                "network": run.network,
-                "seed": run.seed,
-                "best_step": run.best_step,
-                "val_auc": run.val_auc,
-                "test_logits": run.test_logits.tolist(),
-            }
-            for run in runs
-        ],
+        "runs": [run.to_json() for run in runs],
         "test": {
             "nodule": real["test"].index.tolist(),
             "malignant": real["test"].malignant.tolist(),
@@ -226,6 +177,29 @@ def study(
     }
     values["table"] = malignancy_table(values).to_json()
     return values
+
+
+def _training_sets(
+    cubes: NoduleCubes,
+    train: Labelled,
+    synthesizer: CtSynthesizer | None,
+    config: MalignancyConfig,
+    on_progress: Progress | None,
+) -> dict[str, Labelled]:
+    """Return what each arm is trained on."""
+    sets = {"raw": train, "weighted": train}
+    if "synthesis" in config.arms:
+        if synthesizer is None:
+            msg = "the arm 'synthesis' needs a synthesizer"
+            raise LungSynthError(msg)
+        made = synthesized(cubes, train, synthesizer, config, on_progress)
+        sets["synthesis"] = joined(train, made)
+    return sets
+
+
+def _logits_of(runs: Sequence[Run], network: str, arm: str) -> Floats:
+    """Return what the networks of an arm said of the test nodules, (seeds, N)."""
+    return np.stack([r.test_logits for r in runs if (r.network, r.arm) == (network, arm)])
 
 
 def _all_runs(
@@ -246,8 +220,8 @@ def _all_runs(
         classifier = replace(config.classifier, network=network)
         path = None
         if config.cache is not None:
-            path = config.cache / _run_name(arm, seed, classifier, (sets[arm], *real.values()))
-        known = _load_run(path, arm, network, seed)
+            path = config.cache / run_name(arm, seed, classifier, (sets[arm], *real.values()))
+        known = load_run(path, arm, network, seed)
         if known is None:
 
             def on_step(step: int, before: int = done, label: str = f"{arm} {network}") -> None:
@@ -266,47 +240,9 @@ def _all_runs(
             )
             test = found.logits(real["test"].hu, real["test"].centre)
             known = Run(arm, network, seed, found.best_step, found.val_auc, test)
-            _store_run(path, known)
+            store_run(path, known)
         runs.append(known)
     return runs
-
-
-def _run_name(
-    arm: str, seed: int, classifier: ClassifierConfig, nodules: Sequence[Labelled]
-) -> str:
-    """Return the name of the file, which changes with all that could change what is in it."""
-    digest = hashlib.sha256(repr((arm, seed, classifier)).encode())
-    for several in nodules:
-        digest.update(np.ascontiguousarray(several.hu).data)
-        digest.update(several.centre.tobytes())
-        digest.update(several.malignant.tobytes())
-    digest.update(Path(malignancy_net.__file__).read_bytes())
-    return f"malignancy-{arm}-{classifier.network}-{seed}-{digest.hexdigest()[:16]}.json"
-
-
-def _load_run(path: Path | None, arm: str, network: str, seed: int) -> Run | None:
-    """Return what is kept; None where nothing is, or the file is broken."""
-    if path is None or not path.is_file():
-        return None
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        logits = np.array(kept["test_logits"], dtype=np.float64)
-        return Run(arm, network, seed, int(kept["best_step"]), float(kept["val_auc"]), logits)
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _store_run(path: Path | None, run: Run) -> None:
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = {
-        "best_step": run.best_step,
-        "val_auc": run.val_auc,
-        "test_logits": run.test_logits.tolist(),
-    }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(kept) + "\n", encoding="utf-8")
 
 
 def run_malignancy(

@@ -180,11 +180,7 @@ def train_classifier(
         for step in range(1, config.steps + 1):
             network.train()
             rows = order[step - 1]
-            crops = scaled(to_tensor(_augmented(train, rows, rng), target), config.scale, rng)
-            with _training_precision(target):
-                output = network(crops)
-            labels = torch.from_numpy(train.malignant[rows]).float().to(target)
-            loss = weighted_loss(output.float()[:, 0], labels, weights)
+            loss = _loss_of(network, train, rows, (config, weights), rng)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -199,6 +195,23 @@ def train_classifier(
     assert best is not None  # there is a check at the last step
     network.load_state_dict(best[2])
     return Classifier(network, best[1], best[0])
+
+
+def _loss_of(
+    network: nn.Module,
+    train: Labelled,
+    rows: NDArray[np.int64],
+    how: tuple[ClassifierConfig, tuple[float, float]],
+    rng: np.random.Generator,
+) -> Tensor:
+    """Return the loss of one batch, varied at random; ``how`` holds the weights of the classes."""
+    config, weights = how
+    device = next(network.parameters()).device
+    crops = scaled(to_tensor(_augmented(train, rows, rng), device), config.scale, rng)
+    with _training_precision(device):
+        output = network(crops)
+    labels = torch.from_numpy(train.malignant[rows]).float().to(device)
+    return weighted_loss(output.float()[:, 0], labels, weights)
 
 
 def _training_precision(device: torch.device) -> torch.autocast:

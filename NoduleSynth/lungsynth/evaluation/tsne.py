@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 import lungsynth
 from lungsynth.core.contracts import CtSynthesizer
@@ -30,14 +29,12 @@ from lungsynth.evaluation.classes import Labelled, labelled, malignancy_class
 from lungsynth.evaluation.feature_cache import feature_nets
 from lungsynth.evaluation.figures import Table, check_picture, figured
 from lungsynth.evaluation.frechet import FeatureConfig
-from lungsynth.evaluation.generated import ask, generate
+from lungsynth.evaluation.generated import Generated, ask, generate
+from lungsynth.evaluation.neighbours import class_shares, own_kind_share
 from lungsynth.evaluation.pairs import draw_latent_seed
 from lungsynth.evaluation.realism import Progress, load_for_study, write_json
 from lungsynth.evaluation.splits import load_splits, nodule_folder
-from lungsynth.evaluation.statistics import Estimate, wilson_interval
-
-NEIGHBOURS = 5
-"""(ours) Real neighbours that are asked for their class."""
+from lungsynth.evaluation.statistics import Estimate
 
 Floats = NDArray[np.float64]
 
@@ -81,59 +78,6 @@ def embed(features: Floats, *, perplexity: float, random_seed: int) -> Floats:
         perplexity=min(perplexity, limit), init="pca", random_state=random_seed % 2**32, n_jobs=1
     )
     return np.asarray(map_of.fit_transform(features.astype(np.float32)), dtype=np.float64)
-
-
-def own_kind_share(real: Floats, generated: Floats) -> Estimate:
-    """Return how often a nodule's nearest neighbour is of its own kind [2].
-
-    As many of each kind are compared: of the larger one every so many are left out.
-
-    Args:
-        real: Features (N, F).
-        generated: Features (M, F).
-    """
-    count = min(len(real), len(generated))
-    both = np.concatenate([_thinned(real, count), _thinned(generated, count)])
-    away = cdist(both, both)
-    np.fill_diagonal(away, np.inf)
-    kind = np.arange(2 * count) >= count
-    own = kind[away.argmin(axis=1)] == kind
-    return wilson_interval(int(own.sum()), 2 * count)
-
-
-def _thinned(features: Floats, count: int) -> Floats:
-    return np.asarray(features[np.linspace(0, len(features) - 1, count).astype(int)])
-
-
-def class_shares(
-    real: Floats,
-    real_malignant: NDArray[np.bool_],
-    others: Floats | None = None,
-    other_malignant: NDArray[np.bool_] | None = None,
-) -> dict[str, float]:
-    """Return how many of the nearest real neighbours are malignant, for both classes.
-
-    Args:
-        real: Features (N, F).
-        real_malignant: Their classes.
-        others: Generated nodules' features (M, F); None asks the real ones about each other.
-        other_malignant: What was asked of them, (M,).
-
-    Returns:
-        ``{"benign": share around benign ones, "malignant": share around malignant ones}``.
-    """
-    away = cdist(real if others is None else others, real)
-    if others is None:
-        np.fill_diagonal(away, np.inf)
-    asked = real_malignant if other_malignant is None else other_malignant
-    nearest = np.argsort(away, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(real) - 1)]
-    share = real_malignant[nearest].mean(axis=1)
-    return {
-        str(malignancy_class(malignant=kind)): float(share[asked == kind].mean())
-        if (asked == kind).any()
-        else float("nan")
-        for kind in (False, True)
-    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,24 +129,7 @@ def study(
     found: dict[str, Any] = {}
     maps: dict[str, TsneMap] = {}
     for synthesizer in synthesizers:
-        asked = [
-            ask(
-                splits[split],
-                split,
-                n,
-                draw_latent_seed(split, n, config.random_seed),
-                malignancy_class(malignant=malignant),
-            )
-            for n, malignant in zip(real.index.tolist(), real.malignant.tolist(), strict=True)
-        ]
-        made = generate(
-            splits[split],
-            asked,
-            synthesizer,
-            cache=config.cache,
-            on_progress=partial(tell, f"{synthesizer.name}: nodules of {split}"),
-        )
-        malignant = real.malignant[made.asked]
+        made = _make(splits[split], split, real, synthesizer, (config, tell))
         features = net.features(made.hu, made.centre)
         tell(f"{synthesizer.name}: drawing the map", 0, 1)
         places = embed(
@@ -210,21 +137,12 @@ def study(
             perplexity=config.perplexity,
             random_seed=config.random_seed,
         )
-        maps[synthesizer.name] = TsneMap(
-            places[: len(real)], real.malignant, places[len(real) :], malignant
-        )
+        malignant = real.malignant[made.asked]
+        drawn = TsneMap(places[: len(real)], real.malignant, places[len(real) :], malignant)
+        maps[synthesizer.name] = drawn
         found[synthesizer.name] = {
             "weights_sha256": synthesizer.weights_sha256,
-            "nodules": len(made),
-            "refused": list(made.refused),
-            "nearest_of_own_kind": own_kind_share(real_features, features).to_json(),
-            "malignant_among_real_neighbours": class_shares(
-                real_features, real.malignant, features, malignant
-            ),
-            "map": [
-                {"nodule": int(n), "malignant": bool(m), "x": float(x), "y": float(y)}
-                for n, m, (x, y) in zip(made.index, malignant, places[len(real) :], strict=True)
-            ],
+            **_described(made, drawn, real_features, features),
         }
     values = {
         "version": lungsynth.__version__,
@@ -242,6 +160,53 @@ def study(
     }
     values["table"] = tsne_table(values).to_json()
     return values, maps
+
+
+def _make(
+    cubes: NoduleCubes,
+    split: str,
+    real: Labelled,
+    synthesizer: CtSynthesizer,
+    how: tuple[TsneConfig, Progress],
+) -> Generated:
+    """Return a nodule for each real one, of its site, size, attenuation and class."""
+    config, tell = how
+    asked = [
+        ask(
+            cubes,
+            split,
+            n,
+            draw_latent_seed(split, n, config.random_seed),
+            malignancy_class(malignant=malignant),
+        )
+        for n, malignant in zip(real.index.tolist(), real.malignant.tolist(), strict=True)
+    ]
+    return generate(
+        cubes,
+        asked,
+        synthesizer,
+        cache=config.cache,
+        on_progress=partial(tell, f"{synthesizer.name}: nodules of {split}"),
+    )
+
+
+def _described(
+    made: Generated, drawn: TsneMap, real_features: Floats, features: Floats
+) -> dict[str, Any]:
+    """Return what JSON has of one synthesizer's nodules."""
+    asked = drawn.generated_malignant
+    return {
+        "nodules": len(made),
+        "refused": list(made.refused),
+        "nearest_of_own_kind": own_kind_share(real_features, features).to_json(),
+        "malignant_among_real_neighbours": class_shares(
+            real_features, drawn.real_malignant, features, asked
+        ),
+        "map": [
+            {"nodule": int(n), "malignant": bool(m), "x": float(x), "y": float(y)}
+            for n, m, (x, y) in zip(made.index, asked, drawn.generated, strict=True)
+        ],
+    }
 
 
 def _limited(nodules: Labelled, max_nodules: int | None) -> Labelled:

@@ -8,16 +8,15 @@ import pytest
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.evaluation import realism
-from lungsynth.evaluation.diversity import (
-    DiversityConfig,
+from lungsynth.evaluation.diversity import DiversityConfig, run_diversity
+from lungsynth.evaluation.frechet import FeatureConfig
+from lungsynth.evaluation.nodule_distances import (
     Measured,
     draw_real_pairs,
     noise_pairs,
     rms_in_ball,
-    run_diversity,
     site_pairs,
 )
-from lungsynth.evaluation.frechet import FeatureConfig
 
 QUICK = DiversityConfig(
     noises=3,

@@ -10,7 +10,7 @@ import torch
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import Malignancy
 from lungsynth.data.nodule_cubes import NoduleCubes
-from lungsynth.evaluation import malignancy
+from lungsynth.evaluation import malignancy, malignancy_net
 from lungsynth.evaluation.classes import Labelled, labelled, rated
 from lungsynth.evaluation.malignancy import MalignancyConfig, run_malignancy, study, synthesized
 from lungsynth.evaluation.malignancy_figure import roc_points
@@ -149,9 +149,7 @@ def test_the_seed_decides_all(dense_ones):
 
 def test_every_nodule_is_seen_as_often():
     config = replace(TINY, steps=9, batch_size=4)
-    order = np.concatenate(
-        malignancy.malignancy_net._draw_order(12, config, np.random.default_rng(0))
-    )
+    order = np.concatenate(malignancy_net._draw_order(12, config, np.random.default_rng(0)))
     assert np.bincount(order, minlength=12).tolist() == [3] * 12
 
 

@@ -8,7 +8,8 @@ import pytest
 from lungsynth.core.errors import LungSynthError
 from lungsynth.evaluation import realism
 from lungsynth.evaluation.frechet import FeatureConfig
-from lungsynth.evaluation.tsne import TsneConfig, class_shares, embed, own_kind_share, run_tsne
+from lungsynth.evaluation.neighbours import class_shares, own_kind_share
+from lungsynth.evaluation.tsne import TsneConfig, embed, run_tsne
 
 QUICK = TsneConfig(
     features=FeatureConfig(epochs=1, batch_size=4, width=4, features=3, seeds=(0,)),
