@@ -128,6 +128,37 @@ def test_critic_and_generator_losses_are_those_of_wgan_gp(films, fabric):
     expected = gap + 10 * logged["penalty"] * (TINY.penalty_weight / 10)
     expected = expected + 1e-3 * real_scores.square().mean()
     torch.testing.assert_close(total, expected)
+    value, _ = recipe._generator_loss(batch)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            value, -recipe.critic(recipe.generator(batch.generator_latent)).mean()
+        )
+
+
+def test_critic_and_generator_losses_are_logistic_with_r1(films, fabric):
+    recipe = make_recipe(films, fabric, penalty_weight=3.0, penalty_every=4)
+    stage = recipe.schedule.at(0)
+    recipe._grow(stage)
+    batch = recipe.draw_batch(stage, np.random.default_rng(1))
+    real = batch.real.clone().requires_grad_()
+    scores = recipe.critic(real)
+    (slope,) = torch.autograd.grad(scores.sum(), real)
+    with torch.no_grad():
+        fake, other = (
+            recipe.critic(recipe.generator(z)) for z in (batch.latent, batch.generator_latent)
+        )
+
+    total, logged = recipe._critic_loss(batch)
+    value, _ = recipe._generator_loss(batch)
+
+    expected = -scores.sigmoid().log().mean() - (1 - fake.sigmoid()).log().mean()
+    torch.testing.assert_close(logged["critic"], expected)
+    r1 = slope.square().sum(dim=(1, 2, 3)).mean()
+    # gamma / 2, four times, since it is due at every fourth step
+    torch.testing.assert_close(total, expected + 3 / 2 * 4 * r1)
+    torch.testing.assert_close(value, -other.sigmoid().log().mean())
+    recipe.step_count = 1
+    torch.testing.assert_close(recipe._critic_loss(batch)[0], expected)
 
 
 def test_real_images_fade_as_drawn_ones_do():
