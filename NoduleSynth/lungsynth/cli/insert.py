@@ -131,7 +131,8 @@ def insert(
     lung_fields: Annotated[
         Path | None,
         typer.Option(
-            "--lung-fields", help="Radiograph: mask of the lungs, same size; found where not given."
+            "--lung-fields",
+            help="Radiograph: mask of the lungs, or weights of the network that finds them.",
         ),
     ] = None,
     behind_heart: Annotated[

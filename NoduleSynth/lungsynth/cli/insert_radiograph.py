@@ -172,6 +172,8 @@ def _fields(job: RadiographJob, image: Radiograph, reporter: Reporter) -> LungFi
     from lungsynth.imaging.lung_fields import LungFields, find_lung_fields
     from lungsynth.io.lung_fields import read_lung_fields
 
+    if job.lung_fields is not None and job.lung_fields.suffix == ".safetensors":
+        return find_lung_fields(image, job.lung_fields)
     if job.lung_fields is not None:
         return LungFields(read_lung_fields(job.lung_fields, image))
     try:

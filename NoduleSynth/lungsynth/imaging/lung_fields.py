@@ -148,7 +148,11 @@ def network_input(image: Radiograph) -> NDArray[np.float32]:
     step = [max(1, length // (4 * SIDE)) for length in image.pixels.shape]
     grey = image.normalised(image.pixels[:: step[0], :: step[1]])
     shrunk = [_shrink(length) for length in grey.shape]
-    grey = np.asarray(shrunk[0] @ grey @ shrunk[1].T, dtype=np.float32)
+    return local_contrast(np.asarray(shrunk[0] @ grey @ shrunk[1].T, dtype=np.float32))
+
+
+def local_contrast(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return grey in [-1, 1] (64, 64), and the same against its surroundings, as (2, 64, 64)."""
     mean = ndimage.gaussian_filter(grey, _LOCAL)
     spread = np.sqrt(ndimage.gaussian_filter((grey - mean) ** 2, _LOCAL)) + 0.05
     return np.stack([grey, (grey - mean) / spread]).astype(np.float32)

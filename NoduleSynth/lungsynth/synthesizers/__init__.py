@@ -35,6 +35,7 @@ TRAINABLE: dict[str, str] = {
     "class-aware": "lungsynth.synthesizers.class_aware.build:build_recipe",
     "cxr-classifier": "lungsynth.detectors.classifier.recipe:build_recipe",
     "faster-rcnn": "lungsynth.detectors.nodules.recipe:build_faster_rcnn",
+    "lung-fields": "lungsynth.training.lung_fields:build_recipe",
     "mcgan": "lungsynth.synthesizers.mcgan.build:build_recipe",
     "pggan": "lungsynth.synthesizers.pggan:build_recipe",
     "retinanet": "lungsynth.detectors.nodules.recipe:build_retinanet",
