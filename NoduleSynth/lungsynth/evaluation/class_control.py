@@ -24,13 +24,13 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.evaluation.class_measures import MEASURES, by_class, measure_all, real_measures
 from lungsynth.evaluation.classes import Labelled, labelled_splits, malignancy_class
+from lungsynth.evaluation.classifier_cache import kept_classifier
 from lungsynth.evaluation.figures import Table, check_picture, figured
 from lungsynth.evaluation.generated import Asked, Generated, ask, generate
 from lungsynth.evaluation.malignancy_net import (
     Classifier,
     ClassifierConfig,
     area_of,
-    train_classifier,
 )
 from lungsynth.evaluation.pairs import draw_latent_seed
 from lungsynth.evaluation.realism import Progress, load_for_study, write_json
@@ -53,7 +53,7 @@ class ClassControlConfig:
         random_seed: Decides sites and noise.
         resamples: Of the bootstrap.
         device: "auto", "cpu" or "cuda".
-        cache: Folder that keeps generated nodules.
+        cache: Folder that keeps generated nodules and classifiers.
     """
 
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
@@ -197,7 +197,7 @@ def study(
 def _classifiers(
     real: Mapping[str, Labelled], config: ClassControlConfig, tell: Progress
 ) -> list[Classifier]:
-    """Train a classifier for each seed on real nodules alone."""
+    """Return a classifier of real nodules for each seed."""
     steps = config.classifier.steps
 
     def on_step(step: int, before: int) -> None:
@@ -205,12 +205,13 @@ def _classifiers(
         tell("training the classifier on real nodules", before + step, total)
 
     return [
-        train_classifier(
+        kept_classifier(
             real["train"],
             real["val"],
             config.classifier,
             seed,
             device=config.device,
+            cache=config.cache,
             on_step=partial(on_step, before=turn * steps),
         )
         for turn, seed in enumerate(config.seeds)

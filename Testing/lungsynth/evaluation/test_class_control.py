@@ -8,7 +8,7 @@ import pytest
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import Malignancy
-from lungsynth.evaluation import class_control
+from lungsynth.evaluation import malignancy_net
 from lungsynth.evaluation.class_control import (
     ClassControlConfig,
     plan_pairs,
@@ -110,7 +110,7 @@ def test_a_class_that_is_kept_is_found_and_one_that_is_not_is_not(rated_data, tw
         calls.append((len(train), len(val), seed))
         return Densitometer(None, 1, 1.0)
 
-    monkeypatch.setattr(class_control, "train_classifier", trained)
+    monkeypatch.setattr(malignancy_net, "train_classifier", trained)
     json_path, picture = rated_data / "c.json", rated_data / "c.png"
 
     values = run_class_control(
@@ -134,9 +134,25 @@ def test_a_class_that_is_kept_is_found_and_one_that_is_not_is_not(rated_data, tw
     assert [row[0] for row in rows].count("real, test") == len(values["real"])
 
 
-def test_real_classifiers_run_through(rated_data, two):
-    values = run_class_control(rated_data, "val", two[:1], config=replace(QUICK, pairs=2))
+def test_real_classifiers_run_through_and_are_kept(rated_data, two, monkeypatch):
+    config = replace(QUICK, pairs=2, cache=rated_data / "kept")
 
+    values = run_class_control(rated_data, "val", two[:1], config=config)
+
+    broken, _ = sorted((rated_data / "kept").glob("classifier-*.safetensors"))
+    broken.write_bytes(broken.read_bytes()[:1000])
+    trained = []
+    train_classifier = malignancy_net.train_classifier
+
+    def counted(*arguments, **options):
+        trained.append(arguments[3])
+        return train_classifier(*arguments, **options)
+
+    monkeypatch.setattr(malignancy_net, "train_classifier", counted)
+    again = run_class_control(rated_data, "val", two[:1], config=config)
+    assert trained == [0]  # the broken one alone
+    assert again["classifier"] == values["classifier"]
+    assert again["synthesizers"] == values["synthesizers"]
     assert len(values["classifier"]["best_val_auc"]) == 2
     assert 0 <= values["classifier"]["auc"] <= 1
     assert len(values["synthesizers"]["class-aware"]["each"]) == 2
