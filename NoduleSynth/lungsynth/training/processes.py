@@ -57,7 +57,7 @@ class Processes:
         self._ended = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def lost(self, wait_s: float = 2.0) -> str:
+    def lost(self, wait_s: float = 10.0) -> str:
         """Say which process has failed, and how; empty if none has."""
         until = time.monotonic() + wait_s
         while True:
@@ -112,7 +112,7 @@ class Processes:
 def lost_line(what: str) -> str:
     """Return the line about a run that has lost a process."""
     return (
-        f"the run has lost a process: {what or 'the connection to another was closed'}; "
+        f"the run has lost a process: {what or 'another closed its connection or did not answer'}; "
         "the last checkpoint is whole: go on with --resume"
     )
 
