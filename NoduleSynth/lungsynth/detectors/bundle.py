@@ -72,6 +72,7 @@ def save_scanner(path: Path, scanner: Scanner, about: Mapping[str, object]) -> N
     """
     detector, domain = scanner.detector, scanner.domain
     tensors = {
+        "chest": scanner.chest.astype(np.float32),
         "residual_mean": scanner.residuals.mean,
         "residual_deviation": scanner.residuals.deviation,
         "domain_references": domain.references,
@@ -169,6 +170,7 @@ def _scanner(
         scores=Calibration(np.array(config["scores"])),
         peaks=Calibration(np.array(config["peaks"])),
         domain=domain,
+        chest=arrays["chest"] > 0.5,
     )
 
 

@@ -13,6 +13,7 @@ from lungsynth.data.radiograph_pixels import RadiographScale
 from lungsynth.detectors.calibration import Calibration
 from lungsynth.detectors.contracts import Images, Reconstructor
 from lungsynth.detectors.domain import UNLIKELY, Domain
+from lungsynth.detectors.field import Mask, field_weight, usual_chest
 from lungsynth.detectors.residuals import (
     Region,
     ResidualConfig,
@@ -21,7 +22,6 @@ from lungsynth.detectors.residuals import (
     find_regions,
     peaks,
 )
-from lungsynth.imaging.exposed_field import exposed_field
 
 FALSE_POSITIVE_RATE = 0.05
 
@@ -93,9 +93,15 @@ class Looked:
         return Looked(*(part[index] for part in parts))
 
 
-def look(detector: Reconstructor, images: Images) -> Looked:
-    """Find the nearest normal images of radiographs (B, S, S) in [-1, 1]."""
-    weight = field_weight(images)
+def look(detector: Reconstructor, images: Images, chest: Mask | None = None) -> Looked:
+    """Find the nearest normal images of radiographs (B, S, S) in [-1, 1].
+
+    Args:
+        detector: Which finds them.
+        images: The radiographs.
+        chest: Where to look; None looks everywhere.
+    """
+    weight = field_weight(images, chest)
     normals = detector.reconstruct(images, weight)
     return Looked(images, weight, normals, difference(images, normals, weight))
 
@@ -112,6 +118,7 @@ class Scanner:
         scores: Of held normals.
         peaks: Largest deviations of held normals.
         domain: What normals look like as a whole.
+        chest: Where it looks, (S, S).
     """
 
     detector: Reconstructor
@@ -121,6 +128,7 @@ class Scanner:
     scores: Calibration
     peaks: Calibration
     domain: Domain
+    chest: Mask
 
     def scan(self, images: Images, false_positive_rate: float = FALSE_POSITIVE_RATE) -> list[Scan]:
         """Scan radiographs (B, S, S) in [-1, 1].
@@ -140,7 +148,7 @@ class Scanner:
         if images.shape[1:] != (self.image_size, self.image_size):
             msg = f"images of {self.image_size} pixels a side are needed; got {images.shape[1:]}"
             raise LungSynthError(msg)
-        return look(self.detector, images)
+        return look(self.detector, images, self.chest)
 
     def judge(self, looked: Looked, false_positive_rate: float = FALSE_POSITIVE_RATE) -> list[Scan]:
         """Judge what is left of radiographs beside their nearest normal images.
@@ -177,11 +185,6 @@ class Scanner:
         return found
 
 
-def field_weight(images: Images) -> Images:
-    """Return how far each pixel of (B, S, S) counts: 0 on borders and markers, else 1."""
-    return np.stack([exposed_field(image) for image in images]).astype(np.float32)
-
-
 def fit_scanner(
     detector: Reconstructor,
     normals: Images,
@@ -201,17 +204,23 @@ def fit_scanner(
     Raises:
         LungSynthError: If there are too few.
     """
-    return calibrated(detector, look(detector, normals), look(detector, held), scale, config)
+    chest = usual_chest(normals)
+    looked, held_looked = (look(detector, images, chest) for images in (normals, held))
+    return calibrated(detector, (looked, held_looked), scale, chest, config)
 
 
 def calibrated(
     detector: Reconstructor,
-    normals: Looked,
-    held: Looked,
+    looked: tuple[Looked, Looked],
     scale: RadiographScale,
+    chest: Mask,
     config: ResidualConfig | None = None,
 ) -> Scanner:
-    """Calibrate a detector that has looked at the normals already; see ``fit_scanner``."""
+    """Calibrate a detector that has looked at normals and held ones already, at their chests.
+
+    See ``fit_scanner``.
+    """
+    normals, held = looked
     residuals = ResidualModel.fit(normals.differences, normals.weight, config)
     maps = residuals.maps(held.differences, held.weight)
     return Scanner(
@@ -222,4 +231,5 @@ def calibrated(
         scores=Calibration(residuals.scores(maps, held.weight)),
         peaks=Calibration(peaks(maps)),
         domain=Domain.fit(normals.images, held.images),
+        chest=chest,
     )

@@ -28,10 +28,11 @@ from lungsynth.data.radiographs import RadiographRecord, RadiographSet, read_squ
 from lungsynth.detectors.baselines import MeanImage, PrincipalComponents
 from lungsynth.detectors.bundle import save_scanner
 from lungsynth.detectors.contracts import Images, Reconstructor
+from lungsynth.detectors.field import Mask, usual_chest, usual_lungs
 from lungsynth.detectors.residuals import ResidualConfig
 from lungsynth.detectors.scanner import Looked, Scanner, calibrated, look
 from lungsynth.evaluation.froc import JudgedCase, froc_curve, sensitivity_at
-from lungsynth.evaluation.planted import CtNodule, plant, usual_lungs
+from lungsynth.evaluation.planted import CtNodule, plant
 from lungsynth.evaluation.statistics import delong_interval, delong_test, wilson_interval
 
 CONFIGS = tuple(
@@ -202,8 +203,8 @@ def run_anomaly(
         results[name] = result
         for kind, findings in planted.items():
             tell(f"testing {name} on planted {kind}", done, len(detectors))
-            looked = look(detector, np.stack([f.image for f in findings]))
             scanner = result.scanner
+            looked = scanner.look(np.stack([f.image for f in findings]))
             maps = scanner.residuals.maps(looked.differences, looked.weight)
             masks = np.stack([f.mask for f in findings])
             result.marked[kind] = judged = [
@@ -232,13 +233,15 @@ def run_anomaly(
 def _test(cohort: Cohort, detector: Reconstructor, config: AnomalyConfig) -> DetectorResult:
     """Calibrate a detector and measure it on the test images."""
     chosen = np.linspace(0, len(cohort.normals) - 1, min(config.normals, len(cohort.normals)))
-    normals = look(detector, cohort.normals[chosen.round().astype(int)])
-    held = look(detector, cohort.held)
+    chest = usual_chest(cohort.normals)
+    normals = look(detector, cohort.normals[chosen.round().astype(int)], chest)
+    held = look(detector, cohort.held, chest)
     settings = ResidualConfig()
     if config.choose and len(cohort.other) >= 2:
-        settings = choose_config(normals, held, look(detector, cohort.other), CONFIGS)
-    scanner = calibrated(detector, normals, held, cohort.scale, settings)
-    looked, abnormal = look(detector, cohort.test), cohort.abnormal
+        other = look(detector, cohort.other, chest)
+        settings = choose_config(normals, held, other, chest, CONFIGS)
+    scanner = calibrated(detector, (normals, held), cohort.scale, chest, settings)
+    looked, abnormal = scanner.look(cohort.test), cohort.abnormal
     scans = scanner.judge(looked, config.false_positive_rate)
     scores = np.array([scan.score for scan in scans])
     at_ten = scanner.scores.threshold(SENSITIVITY_RATE)
@@ -261,13 +264,17 @@ def _test(cohort: Cohort, detector: Reconstructor, config: AnomalyConfig) -> Det
 
 
 def choose_config(
-    normals: Looked, held: Looked, other: Looked, configs: Sequence[ResidualConfig]
+    normals: Looked,
+    held: Looked,
+    other: Looked,
+    chest: Mask,
+    configs: Sequence[ResidualConfig],
 ) -> ResidualConfig:
     """Return the way to look at residuals that tells held normals from others best."""
     labels = np.array([False] * len(held.images) + [True] * len(other.images))
 
     def area(config: ResidualConfig) -> float:
-        scanner = calibrated(_NoDetector(), normals, held, RadiographScale(), config)
+        scanner = calibrated(_NoDetector(), (normals, held), RadiographScale(), chest, config)
         scores = np.concatenate(
             [
                 scanner.residuals.scores(_maps(scanner, looked), looked.weight)

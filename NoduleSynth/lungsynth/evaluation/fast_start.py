@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ import numpy as np
 from lungsynth.core.errors import LungSynthError
 from lungsynth.detectors.anogan import AnoGAN
 from lungsynth.detectors.contracts import Images
+from lungsynth.detectors.field import field_weight
 from lungsynth.detectors.inversion import FAST, PLAIN
-from lungsynth.detectors.scanner import field_weight
 from lungsynth.io.atomic import atomic_path
 
 
@@ -74,9 +75,7 @@ def run_fast_start(
         )
         stage, total = f"searching, {name}", config.steps
         began = time.perf_counter()
-        found = searcher.search_batch(
-            images, weight, on_step=lambda step, s=stage, t=total: tell(s, step, t)
-        )
+        found = searcher.search_batch(images, weight, on_step=partial(_told, tell, stage, total))
         # what passed before the search itself began: the encoder
         before = max(0.0, time.perf_counter() - began - found.seconds[-1])
         courses[name] = Course(found.curve, [before + s for s in found.seconds])
@@ -92,6 +91,10 @@ def run_fast_start(
         "fast_seconds_to_it": reached,
         "share_of_the_time": None if reached is None else reached / plain.seconds[-1],
     }
+
+
+def _told(tell: Callable[[str, int, int], None], stage: str, total: int, step: int) -> None:
+    tell(stage, step, total)
 
 
 def text(values: dict[str, Any]) -> str:

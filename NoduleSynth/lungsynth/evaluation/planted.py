@@ -22,6 +22,7 @@ from scipy import ndimage
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.radiograph import Radiograph, image_plane_matrix
 from lungsynth.detectors.contracts import Images
+from lungsynth.detectors.field import Mask
 from lungsynth.imaging.lung_fields import find_lung_fields
 from lungsynth.imaging.projection import RANGE_ATTENUATION, draw_rotation, project_nodule
 
@@ -29,8 +30,6 @@ KINDS = ("nodule", "effusion", "pneumothorax")
 CHEST_SIDE_MM = 400.0
 """(ours) Side of a radiograph whose pixel spacing is unknown."""
 NODULE_MM = (10.0, 30.0)
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,32 +60,6 @@ class CtNodule:
     hu: NDArray[np.int16]
     mask: Mask
     diameter_mm: float
-
-
-def usual_lungs(normals: Images) -> Mask:
-    """Return where most normals have lung, on the left and on the right, (2, S, S).
-
-    The dark parts of the mean of the normals on either side of its middle: coarse, for images in
-    which ``lungs_of`` finds none.
-
-    Raises:
-        LungSynthError: If there are no two dark parts.
-    """
-    side = normals.shape[-1]
-    mean = ndimage.gaussian_filter(normals.mean(axis=0), 0.01 * side)
-    found = []
-    for first, last in ((0.14, 0.46), (0.54, 0.86)):
-        window = np.zeros_like(mean, bool)
-        window[round(0.2 * side) : round(0.78 * side), round(first * side) : round(last * side)] = 1
-        dark = (mean < np.quantile(mean[window], 0.6)) & window
-        opened = ndimage.binary_opening(dark, iterations=max(1, round(0.03 * side)))
-        names, count = ndimage.label(opened)
-        if not count:
-            msg = "the mean of the normals shows no lungs; are they frontal chest radiographs?"
-            raise LungSynthError(msg)
-        largest = int(np.bincount(names.ravel())[1:].argmax()) + 1
-        found.append(ndimage.binary_fill_holes(names == largest))
-    return np.stack(found)
 
 
 def lungs_of(image: Images, usual: Mask) -> Mask:

@@ -42,8 +42,8 @@ def test_a_planted_disc_is_found_where_it_is_and_said_to_be_denser(scanner, gene
         assert scan.abnormal
         assert scan.p_value < 0.01
         assert first.denser
-        assert abs(first.peak_at[0] - 17) <= 2
-        assert abs(first.peak_at[1] - 9) <= 2
+        assert abs(first.peak_at[0] - 17) <= 3
+        assert abs(first.peak_at[1] - 9) <= 3
         assert scan.labels[17, 9] == 1
         assert scan.deviation[17, 9] > scan.region_threshold
 
@@ -58,11 +58,14 @@ def test_what_is_missing_is_said_to_be_less_dense(scanner, generator):
         assert abs(at[0].peak_at[1] - 16) <= 3
 
 
-def test_normals_are_kept_at_the_rate_that_was_asked(scanner, generator):
-    scans = scanner.scan(generator.normals(200, 7), 0.05)
+def test_normals_are_kept_at_the_rate_that_was_asked(generator):
+    normals = generator.normals(80, 1)
+    detector = PrincipalComponents.fit(normals)
+    scanner = fit_scanner(detector, normals, generator.normals(200, 2), generator.scale)
+    scans = scanner.scan(generator.normals(600, 7), 0.05)
 
-    assert np.mean([s.abnormal for s in scans]) == pytest.approx(0.05, abs=0.035)
-    assert np.mean([bool(s.regions) for s in scans]) < 0.12
+    assert np.mean([s.abnormal for s in scans]) == pytest.approx(0.05, abs=0.03)
+    assert np.mean([bool(s.regions) for s in scans]) == pytest.approx(0.05, abs=0.03)
     assert [s.abnormal for s in scans] == [s.p_value < 0.05 for s in scans]
     assert np.mean([s.of_known_kind for s in scans]) > 0.97
 
@@ -71,9 +74,14 @@ def test_the_parts_of_a_scan_fit_each_other(scanner, generator):
     scan = scanner.scan(planted(generator.normals(1, 3), 0.5))[0]
 
     raw = scan.image - scan.normal
-    np.testing.assert_allclose(scan.difference, raw - raw.mean(), atol=1e-5)
+    chest = scanner.chest
+    inside = raw[chest]
+    np.testing.assert_allclose(scan.difference[chest], inside - inside.mean(), atol=1e-5)
+    assert (scan.difference[~chest] == 0).all()
+    assert (scan.deviation[~chest] == 0).all()
+    count = round(0.1 * chest.sum())
     assert scan.score == pytest.approx(
-        float(np.sort(np.abs(scan.deviation).ravel())[-102:].mean()), rel=1e-5
+        float(np.sort(np.abs(scan.deviation[chest]))[-count:].mean()), rel=1e-5
     )
     assert len(scan.regions) == scan.labels.max()
 
