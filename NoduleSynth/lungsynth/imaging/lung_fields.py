@@ -174,6 +174,9 @@ def _read_weights(path: Path) -> Weights:
     except (OSError, SafetensorError) as error:
         msg = f"{path}: no weights can be read from it ({error})"
         raise LungSynthError(msg) from None
+    if "down0a.weight" not in stored or "head.weight" not in stored:
+        msg = f"{path}: weights of another network; those of {WEIGHTS_NAME} are needed"
+        raise LungSynthError(msg)
     return {name: value.astype(np.float32) for name, value in stored.items()}
 
 

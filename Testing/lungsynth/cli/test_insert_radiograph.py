@@ -175,6 +175,25 @@ def test_auto_puts_nodules_into_the_given_fields(insert, tmp_path, png_file, fie
     assert run("--random-seed", "3") != seeds
 
 
+def test_lung_fields_may_be_weights_of_the_network(insert, tmp_path, png_file):
+    from lungsynth.core.shipped import shipped_file
+
+    weights = shipped_file("lung-fields.safetensors")
+    run = (png_file, "--output", tmp_path / "o.png", "--auto", "2", "--diameter-px", "20")
+    named = insert(*run, "--report", tmp_path / "named.json", "--lung-fields", weights)
+    found = insert(*run, "--report", tmp_path / "found.json")
+
+    assert named.status == found.status == 0, named.err
+    places = [
+        [one["seed_ras_mm"] for one in json.loads((tmp_path / name).read_text())["insertions"]]
+        for name in ("named.json", "found.json")
+    ]
+    assert places[0] == places[1]
+    other = insert(*run, "--lung-fields", weights.with_name("mcgan.safetensors"))
+    assert other.status == 2
+    assert "mcgan.safetensors" in other.err
+
+
 def test_seeds_outside_the_lungs_and_lateral_views_get_a_warning(insert, tmp_path, fields_file):
     source = dicom_file(tmp_path / "in.dcm", ViewPosition="LL")
     outcome = insert(
