@@ -23,6 +23,9 @@ from lungsynth.evaluation.pair_cache import Arrays, cache_name, load_arrays, sto
 from lungsynth.evaluation.pairs import HU_LOW, HU_STEP, own_seed, quantised
 from lungsynth.imaging.insertion import insert
 
+CHUNK = 64
+"""Nodules that are kept in one file: a study that was stopped loses no more than these."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -101,14 +104,20 @@ def generate(
         LungSynthError: If none could be made.
     """
     chosen = np.array([a.index for a in asked], dtype=np.int64)
-    path = None
-    if cache is not None:
-        path = cache / cache_name(cubes, chosen, synthesizer, f"nodules {_digest(asked)}")
-    known = load_arrays(path)
-    if known is None:
-        known = _generate(cubes, asked, synthesizer, on_progress)
-        store_arrays(path, known)
-    refused = json.loads(str(known["refused"]))
+    parts = []
+    for first in range(0, len(asked), CHUNK):
+
+        def tell(done: int, _: int, before: int = first) -> None:
+            if on_progress is not None:
+                on_progress(before + done, len(asked))
+
+        part = _kept_or_made(cubes, asked[first : first + CHUNK], synthesizer, cache, tell)
+        parts.append({**part, "asked": part["asked"] + first})
+    known = {
+        name: np.concatenate([part[name] for part in parts])
+        for name in ("asked", "steps", "mask_bits", "within_tolerance")
+    }
+    refused = [one for part in parts for one in json.loads(str(part["refused"]))]
     if not len(known["asked"]):
         why = f"; the first: {refused[0]['reason']}" if refused else ""
         msg = f"{synthesizer.name} made none of the {len(asked)} nodules asked for{why}"
@@ -126,6 +135,25 @@ def generate(
     )
 
 
+def _kept_or_made(
+    cubes: NoduleCubes,
+    asked: Sequence[Asked],
+    synthesizer: CtSynthesizer,
+    cache: Path | None,
+    on_progress: Callable[[int, int], None],
+) -> Arrays:
+    """Return some of the nodules, from the cache if they are there."""
+    path = None
+    if cache is not None:
+        chosen = np.array([a.index for a in asked], dtype=np.int64)
+        path = cache / cache_name(cubes, chosen, synthesizer, f"nodules {_digest(asked)}")
+    known = load_arrays(path)
+    if known is None:
+        known = _generate(cubes, asked, synthesizer, on_progress)
+        store_arrays(path, known)
+    return known
+
+
 def _digest(asked: Sequence[Asked]) -> str:
     """Return what changes with anything that is asked for, and with this file."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
@@ -138,7 +166,7 @@ def _generate(
     cubes: NoduleCubes,
     asked: Sequence[Asked],
     synthesizer: CtSynthesizer,
-    on_progress: Callable[[int, int], None] | None,
+    on_progress: Callable[[int, int], None],
 ) -> Arrays:
     made: list[int] = []
     steps, bits, within, refused = [], [], [], []
@@ -158,8 +186,7 @@ def _generate(
             steps.append(((hu - HU_LOW) // HU_STEP).astype(np.uint8))
             bits.append(np.packbits(mask.ravel()))
             within.append(nodule.within_tolerance)
-        if on_progress is not None:
-            on_progress(n + 1, len(asked))
+        on_progress(n + 1, len(asked))
     cube = (CUBE_VOXELS,) * 3
     return {
         "asked": np.array(made, dtype=np.int64),

@@ -5,6 +5,7 @@ import pytest
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import Attenuation, Malignancy
+from lungsynth.evaluation import generated
 from lungsynth.evaluation.generated import ask, generate
 
 
@@ -50,6 +51,37 @@ def test_what_is_kept_is_found_again_until_something_else_is_asked(nine_cubes, b
     other = [ask(nine_cubes, "test", 0, 1), ask(nine_cubes, "test", 3, 5)]
     generate(nine_cubes, other, synthesizer, cache=tmp_path)
     assert synthesizer.calls > calls
+
+
+def test_nodules_of_several_files_are_as_of_one_and_a_stop_loses_one_file(
+    nine_cubes, ball, tmp_path, monkeypatch
+):
+    asked = [ask(nine_cubes, "test", n, n) for n in (6, 1, 4, 8, 0)]  # 1 and 4 are refused
+    refusing = ball(refuses=Attenuation.PART_SOLID)
+    whole = generate(nine_cubes, asked, refusing)
+    monkeypatch.setattr(generated, "CHUNK", 2)
+    steps = []
+
+    def stop_at_the_fourth(done, total):
+        steps.append((done, total))
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(nine_cubes, asked, refusing, cache=tmp_path, on_progress=stop_at_the_fourth)
+    assert steps == [(1, 5), (2, 5), (3, 5), (4, 5)]
+    assert len(list(tmp_path.iterdir())) == 1
+    steps.clear()
+    resumed = generate(
+        nine_cubes, asked, refusing, cache=tmp_path, on_progress=lambda *at: steps.append(at)
+    )
+
+    assert steps == [(3, 5), (4, 5), (5, 5)]
+    assert resumed.asked.tolist() == whole.asked.tolist() == [0, 3, 4]
+    assert resumed.refused == whole.refused
+    assert [r["nodule"] for r in resumed.refused] == ["test 1", "test 4"]
+    for name in ("index", "hu", "mask", "centre", "within_tolerance"):
+        np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name))
 
 
 def test_what_is_refused_is_told_and_left_out(nine_cubes, ball):
