@@ -72,15 +72,18 @@ class Spheres:
         node, self._node, self._shown = self._node, None, ()
         if node is not None and node.GetScene() is not None:
             display = node.GetDisplayNode()
-            node.GetScene().RemoveNode(node)
-            if display is not None and display.GetScene() is not None:
-                display.GetScene().RemoveNode(display)
+            colors = display.GetColorNode() if display is not None else None
+            for part in (node, display, colors):
+                if part is not None and part.GetScene() is not None:
+                    part.GetScene().RemoveNode(part)
 
     def _make(self, scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLModelNode:
         node = slicer.vtkMRMLModelNode()
         node.SetName(NAME)
         display = slicer.vtkMRMLModelDisplayNode()
-        for hidden in (node, display):
+        colors = slicer.vtkMRMLColorTableNode()
+        colors.SetName(f"{NAME} colours")
+        for hidden in (node, display, colors):
             hidden.SetHideFromEditors(True)
             hidden.SetSaveWithScene(False)
         node.SetSelectable(False)  # a click through a sphere is a click on what is behind
@@ -89,7 +92,15 @@ class Spheres:
         display.SetOpacity(0.35)
         display.SetScalarVisibility(True)
         display.SetActiveScalarName("colour")
-        display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseDirectMapping)
+        # Colours in the scalars themselves make Slicer log "Bad table range" at each drawing
+        colors.SetTypeToUser()
+        colors.SetNumberOfColors(2)
+        colors.SetColor(_BAD, "cannot work", *BAD_COLOR, 1.0)
+        colors.SetColor(_FINE, "new", *NEW_COLOR, 1.0)
+        scene.AddNode(colors)
+        display.SetAndObserveColorNodeID(colors.GetID())
+        display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseManualScalarRange)
+        display.SetScalarRange(_BAD, _FINE)
         scene.AddNode(display)
         scene.AddNode(node)
         node.SetAndObserveDisplayNodeID(display.GetID())
@@ -102,8 +113,8 @@ class Spheres:
         points = (centres[:, None] + radii[:, None, None] * self._points).reshape(-1, 3)
         offsets = np.arange(len(wanted))[:, None] * count
         triangles = (offsets + self._triangles).reshape(-1, 3).astype(np.int64)
-        colors = np.array([BAD_COLOR if w[2] else NEW_COLOR for w in wanted])
-        shades = np.repeat((255 * colors).astype(np.uint8), count, axis=0)
+        states = np.array([_BAD if w[2] else _FINE for w in wanted], np.float32)
+        shades = np.repeat(states, count)
         mesh = vtk.vtkPolyData()
         mesh.SetPoints(vtk.vtkPoints())
         mesh.GetPoints().SetData(numpy_to_vtk(points, deep=True))

@@ -118,6 +118,7 @@ def test_nothing_is_cut_off(panel, add_seeds, places, slicer_app, palette, width
 
     palette(colours)
     add_seeds(places[:3])
+    add_seeds([(900.0, 20.0, 0.0), tuple(x + 5 for x in places[0])])
     slicer_app.processEvents()
     for button in panel.parent.findChildren(qt.QAbstractButton):
         if hasattr(button, "collapsed"):

@@ -358,6 +358,14 @@ def test_seed_that_cannot_work_is_marked_before_insert(panel, add_seeds, places,
     assert not panel.ui.insertButton.enabled
 
 
+def test_seeds_at_exchanged_rows_and_columns_have_room(panel, add_seeds):
+    """What one takes lies where it is, not where its column is taken for its row."""
+    add_seeds([(90, 250), (250, 90)])
+
+    assert [row[0] for row in rows(panel)] == ["N-1", "N-2"]
+    assert panel.ui.insertButton.enabled
+
+
 @pytest.mark.parametrize(
     ("pixels", "said"),
     [
@@ -460,7 +468,7 @@ def test_script_inserts_into_a_radiograph(panel, film, tmp_path):
 def test_nothing_is_cut_off(panel, add_seeds, slicer_app, width):
     import qt
 
-    add_seeds(PLACES)
+    add_seeds([*PLACES, (92, 112)])
     for button in panel.parent.findChildren(qt.QAbstractButton):
         if hasattr(button, "collapsed"):
             button.collapsed = False

@@ -333,6 +333,29 @@ def test_ring_is_seen_in_a_slice_view(panel, add_seeds, places, slice_view, ct):
     assert (yellow[..., 0] - yellow[..., 2] > 80).sum() > 20
 
 
+def test_rings_are_drawn_without_a_complaint_and_red_where_a_seed_cannot_work(
+    panel, add_seeds, places, slice_view, ct, slicer_app, node_ids
+):
+    import vtk
+
+    view = slice_view(ct)
+    view.jump(places[0])
+    add_seeds([places[0], places[0]], diameter_mm=20.0)
+    panel.p.seeds.GetDisplayNode().SetVisibility(False)
+    complaints = []
+    log = vtk.vtkOutputWindow.GetInstance()
+    tag = log.AddObserver("ErrorEvent", lambda *_: complaints.append(1))
+    panel.refresh()
+    drawn = view.render().astype(int)
+    log.RemoveObserver(tag)
+
+    assert complaints == []
+    assert ((drawn[..., 0] - drawn[..., 1] > 120) & (drawn[..., 0] > 200)).sum() > 20
+    panel.ui.spheresCheckBox.click()
+    slicer_app.processEvents()
+    assert not [name for name in node_ids() if name.startswith("vtkMRMLColorTableNode1")]
+
+
 def test_proposed_seeds_lie_in_the_lungs_and_are_ready(panel, wait_until, phantom):
     panel.ui.proposeCountSpinBox.value = 4
     panel.ui.diameterSlider.value = 9.0
