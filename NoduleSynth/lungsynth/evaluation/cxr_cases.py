@@ -32,6 +32,7 @@ from lungsynth.data.nodule_cases import (
 )
 from lungsynth.data.radiographs import RadiographSet
 from lungsynth.imaging.ellipse import ellipse_diameter
+from lungsynth.imaging.lung_fields import find_lung_fields
 from lungsynth.imaging.radiograph_insertion import insert_into_radiograph
 from lungsynth.synthesizers.ct_projection import CtProjection
 
@@ -39,6 +40,8 @@ NODULE_PART = 0.5
 """(ours) Of the radiographs without findings, how many get a projected nodule."""
 EDGE_PART = 0.06
 """Nodules keep so far from the border, as a part of the side."""
+LARGEST_BOX_PX = 200.0
+"""Boxes of findings beyond this (80 mm) mark a region rather than a nodule, and are left out."""
 OnProgress = Callable[[int, int], None]
 
 
@@ -63,7 +66,8 @@ class NoduleRequest:
     Args:
         diameter_px: On the grid.
         contrast: Over the robust range; None leaves it to the synthesizer.
-        place: Middle, as parts of height and width; None draws it for the radiograph.
+        place: Middle, as parts of height and width, moved to the nearest point of the lungs where
+            they are found; None draws it in the lungs.
         latent_seed: Of the nodule, and of its place and radiograph.
     """
 
@@ -163,10 +167,7 @@ def _with_nodule(
         else float(np.clip(request.contrast, *CONTRAST_RANGE)),
         latent_seed=request.latent_seed,
     )
-    place = request.place or _drawn_place(image, request.latent_seed)
-    rows, columns = case.pixels.shape
-    low, high = EDGE_PART, 1 - EDGE_PART
-    pixel = (np.clip(place[0], low, high) * rows, np.clip(place[1], low, high) * columns)
+    pixel = place_in(image, request.place, np.random.default_rng([request.latent_seed, 1]))
     position = image.pixel_to_ras_mm(pixel)
     seed = CxrSeed((float(position[0]), float(position[1]), float(position[2])), spec)
     result = insert_into_radiograph(image, [seed], synthesizer)
@@ -179,10 +180,33 @@ def _with_nodule(
     return NoduleCase(result.image.pixels, (*case.nodules, nodule), case.patient, source)
 
 
-def _drawn_place(image: Radiograph, latent_seed: int) -> tuple[float, float]:
+def place_in(
+    image: Radiograph, wanted: tuple[float, float] | None, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Return (row, column) of a nodule: in the lungs, as they are seen or behind the heart.
+
+    Args:
+        image: Where it goes. Where no lungs are found in it, the thorax as a whole is taken.
+        wanted: Parts of height and width, of another radiograph perhaps; None draws the place.
+        rng: Draws it.
+    """
     rows, columns = image.pixels.shape
-    row, column = draw_place(image, np.random.default_rng([latent_seed, 1]))
-    return row / rows, column / columns
+    low, high = EDGE_PART, 1 - EDGE_PART
+    try:
+        lungs = find_lung_fields(image).mask(image.pixels.shape, behind=True)
+    except LungSynthError:
+        if wanted is None:
+            return draw_place(image, rng)
+        return float(np.clip(wanted[0], low, high) * rows), float(
+            np.clip(wanted[1], low, high) * columns
+        )
+    inside = np.argwhere(lungs[: int(high * rows), : int(high * columns)])
+    if wanted is None:
+        row, column = inside[int(rng.integers(len(inside)))]
+    else:
+        away = np.square(inside - np.array([wanted[0] * rows, wanted[1] * columns])).sum(axis=1)
+        row, column = inside[int(np.argmin(away))]
+    return float(row), float(column)
 
 
 def _drr_cases(sampler: CxrPatchSampler, most: int | None) -> list[NoduleCase]:
@@ -201,6 +225,7 @@ def _drr_cases(sampler: CxrPatchSampler, most: int | None) -> list[NoduleCase]:
 
 def _boxed(data: Path, split: str) -> list[NoduleCase]:
     try:
-        return read_marked(data / "cxr", split, normal_too=False)
+        cases = read_marked(data / "cxr", split, normal_too=False)
     except LungSynthError:
         return []  # few folders have boxes
+    return [c for c in cases if max(n.diameter_px for n in c.nodules) <= LARGEST_BOX_PX]
