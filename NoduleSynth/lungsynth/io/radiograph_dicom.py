@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -107,20 +108,34 @@ def _stored_pixels(path: Path, dataset: Dataset) -> NDArray[np.generic]:
             msg = f"{path}: truncated or damaged DICOM pixels: {error}"
             raise LungSynthError(msg) from error
     try:
-        with quiet_stderr():
-            plane: NDArray[Any] = array_of(sitk.ReadImage(str(path), imageIO="GDCMImageIO"))
-    except RuntimeError as error:
+        return _by_gdcm(path)
+    except (*DAMAGE, RuntimeError) as error:
         msg = (
             f"{path}: compressed as {syntax.name} ({syntax}), which cannot be decoded here: "
             "there is no decoder for it or the pixels are damaged; decompress it first "
             "(gdcmconv --raw, or dcmdjpeg)"
         )
         raise LungSynthError(msg) from error
-    slope = float(dataset.get("RescaleSlope") or 1)
-    intercept = float(dataset.get("RescaleIntercept") or 0)
-    stored = np.rint((plane.reshape(plane.shape[-2:]) - intercept) / slope)  # GDCM rescales
-    kind = "i" if int(dataset.get("PixelRepresentation") or 0) else "u"
-    return np.asarray(stored, dtype=f"{kind}{max(1, int(dataset.BitsAllocated) // 8)}")
+
+
+def _by_gdcm(path: Path) -> NDArray[np.generic]:
+    """Let GDCM decode a copy of the file whose header gives it nothing to apply.
+
+    ITK's reader inverts MONOCHROME1 and applies slope and intercept, both in silence.
+    """
+    copy = _dataset(path)
+    copy.PhotometricInterpretation = str(Photometric.MONOCHROME2)
+    for tag in ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"):
+        if tag in copy:
+            delattr(copy, tag)
+    with tempfile.TemporaryDirectory() as folder:
+        bare = Path(folder) / "bare.dcm"
+        copy.save_as(bare)
+        with quiet_stderr():
+            plane: NDArray[Any] = array_of(sitk.ReadImage(str(bare), imageIO="GDCMImageIO"))
+    kind = "i" if int(copy.get("PixelRepresentation") or 0) else "u"
+    dtype = f"{kind}{max(1, int(copy.BitsAllocated) // 8)}"
+    return np.asarray(plane.reshape(plane.shape[-2:]), dtype=dtype)
 
 
 def _masked(pixels: NDArray[Any], dataset: Dataset) -> NDArray[np.generic]:

@@ -271,9 +271,15 @@ def test_a_compression_without_a_decoder_is_named(tmp_path):
         read_radiograph(path)
 
 
-def test_a_compressed_one_with_a_decoder_is_read_as_stored(tmp_path):
-    """RLE, which GDCM decodes; with a slope that must not be applied."""
-    path = write_dicom(tmp_path / "in.dcm", RescaleSlope=3, RescaleIntercept=-100)
+@pytest.mark.parametrize("photometric", list(Photometric))
+def test_a_compressed_one_with_a_decoder_is_read_as_stored(tmp_path, photometric):
+    """RLE, which GDCM decodes; neither a slope nor MONOCHROME1 may change what is stored."""
+    path = write_dicom(
+        tmp_path / "in.dcm",
+        RescaleSlope=3,
+        RescaleIntercept=-100,
+        PhotometricInterpretation=str(photometric),
+    )
     dataset = pydicom.dcmread(path)
     dataset.compress(pydicom.uid.RLELossless)
     dataset.save_as(tmp_path / "rle.dcm")
