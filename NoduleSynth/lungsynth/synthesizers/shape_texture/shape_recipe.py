@@ -24,12 +24,7 @@ from lungsynth.synthesizers.shape_texture.shape_networks import (
     ShapeGenerator,
     draw_latent,
 )
-from lungsynth.synthesizers.shape_texture.weights import (
-    SHAPE,
-    copy_buffers,
-    save_parts,
-    take_over,
-)
+from lungsynth.synthesizers.shape_texture.weights import SHAPE, save_parts, take_over
 
 _GRID = (4, 8)
 
@@ -75,7 +70,8 @@ class ShapeRecipe(NetworkRecipe):
             self.descend(self.generator_adam, generator)
             self.critic.requires_grad_(True)
         update_average(self.average, self.generator, self.config.ema_decay, self.step_count)
-        copy_buffers(self.average, self.generator)
+        with torch.no_grad():  # the average has batch statistics of its own
+            self.average(latent)
         return {"critic": float(critic.detach()), "generator": float(generator.detach())}
 
     def draw_batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

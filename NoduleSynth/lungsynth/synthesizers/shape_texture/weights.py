@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from lungsynth.core.errors import LungSynthError
@@ -83,10 +82,3 @@ def take_over(part: nn.Module, found: Mapping[str, nn.Module], name: str) -> dic
             msg = f"the {name} weights to start from are of another preset than the one to train"
             raise LungSynthError(msg) from None
     return {key: other for key, other in found.items() if key != name}
-
-
-@torch.no_grad()
-def copy_buffers(average: nn.Module, networks: nn.Module) -> None:
-    """Give a moving average of parameters the buffers of the networks (batch statistics)."""
-    for mean, value in zip(average.buffers(), networks.buffers(), strict=True):
-        mean.copy_(value)
