@@ -311,3 +311,27 @@ def test_a_jpeg_may_not_be_overwritten_by_a_jpeg(insert, tmp_path):
     assert "must end in .png" in outcome.err
     assert insert(path, "--output", tmp_path / "out.png", *SEED).status == 0
     assert read_radiograph(tmp_path / "out.png").pixels.dtype == np.uint8
+
+
+@pytest.mark.slow
+def test_the_demo_makes_a_radiograph_with_three_nodules(lungsynth, tmp_path):
+    folder = tmp_path / "demo"
+    outcome = lungsynth("demo", "--radiograph", "--output", folder, "--synthesizer", "procedural")
+
+    assert outcome.status == 0, outcome.err
+    names = ("radiograph.nrrd", "radiograph_with_nodules.nrrd")
+    before, after = (read_radiograph(folder / name) for name in names)
+    assert before.pixel_spacing_mm == pytest.approx((0.4, 0.4))
+    insertions = json.loads((folder / "radiograph_report.json").read_text())["insertions"]
+    changed = after.pixels != before.pixels
+    for one, diameter in zip(insertions, (22, 14, 9), strict=True):
+        (_, j0, i0), (_, j1, i1) = one["box_ijk"]
+        assert changed[j0:j1, i0:i1].any()
+        changed[j0:j1, i0:i1] = False
+        assert one["measured"]["diameter_mm"] == pytest.approx(
+            diameter, abs=max(0.4, 0.05 * diameter)
+        )
+        assert one["within_tolerance"]
+    assert not changed.any()
+    assert (folder / "radiograph_preview.png").is_file()
+    assert (folder / "radiograph_nodules.seg.nrrd").is_file()
