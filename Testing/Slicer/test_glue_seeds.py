@@ -5,6 +5,7 @@ import pytest
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.nodule import NoduleSpec
+from lungsynth.core.radiograph import CxrNoduleSpec
 
 SPECS = [
     NoduleSpec(12.345678901234567, "part-solid", "malignant", 51),
@@ -72,6 +73,33 @@ def test_a_description_without_a_spec_that_can_be_made_gives_the_default(filled,
     point = filled.points()[0]
 
     assert (point.spec, point.state, point.specified) == (filled.defaultSpec, "new", False)
+
+
+def test_a_nodule_of_a_radiograph_is_written_as_words_and_read_back_exactly(seeds):
+    from lungsynth_slicer.seeds import SeedList, specIn, wordsOf
+
+    specs = [
+        CxrNoduleSpec(12.345678901234567, None, 0.08, 51),
+        CxrNoduleSpec(None, 61.5, None, 2**63 - 1),
+        CxrNoduleSpec(None, 300.0, 0.6, 0),
+    ]
+    assert wordsOf(specs[0]).startswith("12.345678901234567 mm in a radiograph, contrast 0.08, ")
+    assert wordsOf(specs[1], "inserted").endswith(f"latent seed {2**63 - 1}, inserted")
+    for spec in specs:
+        for state in ("new", "inserted"):
+            assert specIn(wordsOf(spec, state)) == (spec, state)
+    assert specIn("900 mm in a radiograph, latent seed 3") is None, "more than may be asked"
+
+    other = seeds.add(PLACES[0], SPECS[0])
+    seeds.node.SetNthControlPointDescription(
+        0, f"mine; {seeds.node.GetNthControlPointDescription(0)}; keep"
+    )
+    of_film = SeedList(seeds.node, CxrNoduleSpec(diameter_px=40.0, latent_seed=9))
+    assert of_film.specifyAll() == [other], "what it says is of a CT"
+    assert seeds.node.GetNthControlPointDescription(0) == (
+        "mine; 40 px in a radiograph, latent seed 9; keep"
+    )
+    assert of_film.specifyAll() == []
 
 
 def test_what_a_person_noted_in_the_description_stays(filled):
