@@ -14,6 +14,7 @@ from lungsynth.batch.fitting import WEIGHTS, fitter
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.run_lock import locked
 from lungsynth.core.temporary import replacing
+from lungsynth.evaluation.cxr_cases import bank_for
 from lungsynth.evaluation.cxr_detection import PRESETS, DetectionStudy, DetectionStudyConfig
 from lungsynth.evaluation.cxr_detection_report import draw_study
 from lungsynth.evaluation.figures import check_picture
@@ -54,8 +55,8 @@ def run_study(
         config: What is compared.
         synthesizer: Who makes the nodules, a name in ``CXR_SYNTHESIZERS``.
         weights: Of it; None takes those that ship.
-        bank: CT nodules for those that project or copy them; None takes ``ct_nodules``, whose
-            train split is used.
+        bank: Nodules for those that project or copy them; None takes what the folder has (cubes
+            of the train split; DRRs for copies).
         device: "auto", "cpu", "cuda" or "cuda:N".
         on_progress: Called with what is done, how much, and of how much.
 
@@ -63,14 +64,14 @@ def run_study(
         The report; it is also written there (report.json, report.png).
     """
     check_picture(output / "report.png")
-    nodules = bank or data / "ct_nodules"
+    nodules = bank or bank_for(synthesizer, data)
     with locked(output):
         study = DetectionStudy(
             output,
             data,
             config,
             load_cxr_synthesizer(synthesizer, weights=weights, device=device, bank=nodules),
-            load_cxr_synthesizer("ct-projection", bank=nodules),
+            load_cxr_synthesizer("ct-projection", bank=bank_for("ct-projection", data)),
             fitter(device, on_progress),
             on_progress,
         )

@@ -125,6 +125,11 @@ def known_cases(
     return [*filled, *chosen[count:], *_drr_cases(sampler, most), *_boxed(data, split)]
 
 
+def bank_for(name: str, data: Path) -> Path:
+    """Return where a synthesizer finds nodules in a folder of studies: patches, or cubes of CT."""
+    return data / ("drr" if name == "copy-paste" else "ct_nodules")
+
+
 def normal_cases(cases: Sequence[NoduleCase]) -> list[NoduleCase]:
     """Return those that have no nodule."""
     return [case for case in cases if not case.nodules]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import lungsynth
 from lungsynth.core.errors import LungSynthError
 from lungsynth.data.cxr_patches import CxrPatchSampler
+from lungsynth.evaluation.cxr_cases import bank_for
 from lungsynth.evaluation.cxr_pairs import CxrPairs, draw_known, replaced
 from lungsynth.evaluation.cxr_patch_net import SHIFT_PIXELS, VIEWS, PatchNet, crops_of, turned
 from lungsynth.evaluation.judge import (
@@ -174,6 +175,7 @@ def run_cxr_judge(
     *,
     split: str = "test",
     weights: Path | None = None,
+    bank: Path | None = None,
     device: str = "auto",
     on_progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
@@ -185,6 +187,8 @@ def run_cxr_judge(
         config: How.
         split: Which patches are held, "val" or "test".
         weights: Of the one synthesizer that needs any; None takes those that ship.
+        bank: Nodules that are copied or projected; None takes what the folder has. Copies come from
+            its DRRs of all splits, which flatters them.
         device: "auto", "cpu" or "cuda".
         on_progress: Called with what is done, how much, and of how much.
 
@@ -204,7 +208,7 @@ def run_cxr_judge(
     for name in names:
         own = weights if name == "shape-texture" else None
         synthesizer = load_cxr_synthesizer(
-            name, weights=own, device=device, bank=data / "ct_nodules"
+            name, weights=own, device=device, bank=bank or bank_for(name, data)
         )
         fit, held = (
             replaced(

@@ -91,3 +91,21 @@ def test_the_judge_compares_synthesizers(lungsynth, study_folder, tmp_path):
     refused = lungsynth("evaluate", "cxr-judge", "--data", study_folder, "--synthesizer", "mcgan")
     assert refused.status == 2
     assert "for radiographs there are" in refused.err
+
+
+def test_copies_come_from_the_drrs_of_the_folder(lungsynth, study_folder, patches_folder, tmp_path):
+    import shutil
+
+    folder = tmp_path / "data"
+    shutil.copytree(study_folder, folder)
+    shutil.copytree(patches_folder / "drr", folder / "drr")
+    table = folder / "ct_nodules" / "test.csv"
+    table.write_text("patient,series_uid,texture,ambiguous\n")  # P0 is of the train split alone
+    (folder / "ct_nodules" / "test.npz").unlink()
+    outcome = lungsynth(
+        *("evaluate", "cxr-judge", "--data", folder, *TINY, "--split", "val"),
+        *("--synthesizer", "copy-paste", "--json", tmp_path / "judge.json"),
+    )
+
+    assert outcome.status == 0, outcome.err
+    assert "copy-paste" in outcome.out

@@ -22,7 +22,8 @@ from lungsynth.cli.options import (
 from lungsynth.cli.outputs import check_output
 from lungsynth.cli.progress import ProgressMode, Reporter
 from lungsynth.core.errors import LungSynthError
-from lungsynth.synthesizers import CXR_SYNTHESIZERS
+from lungsynth.core.shipped import shipped_file
+from lungsynth.synthesizers import CXR_SYNTHESIZERS, TRAINABLE
 
 CxrDataOption = Annotated[Path, typer.Option("--data", envvar="LUNGSYNTH_DATA", help=CXR_DATA_HELP)]
 
@@ -167,6 +168,7 @@ def cxr_judge(
         typer.Option("--synthesizer", help="Which one; may be repeated; all if left out."),
     ] = None,
     weights: WeightsOption = None,
+    bank: BankOption = None,
     split: SplitOption = Split.TEST,
     preset: Annotated[str, typer.Option("--preset", help="full, or tiny (for trials).")] = "full",
     random_seed: RandomSeedOption = 0,
@@ -175,7 +177,7 @@ def cxr_judge(
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Say how well a trained judge tells generated nodules in radiographs from known ones."""
-    names = synthesizer or sorted(CXR_SYNTHESIZERS)
+    names = synthesizer or [name for name in sorted(CXR_SYNTHESIZERS) if _is_ready(name, data)]
     unknown = [name for name in names if name not in CXR_SYNTHESIZERS]
     if unknown:
         known = ", ".join(sorted(CXR_SYNTHESIZERS))
@@ -199,6 +201,7 @@ def cxr_judge(
             replace(CXR_JUDGE_PRESETS[preset], random_seed=random_seed),
             split=split.value,
             weights=weights,
+            bank=bank,
             device=device.value,
             on_progress=reporter.progress,
         )
@@ -210,3 +213,10 @@ def cxr_judge(
             auc = f"{found['ensemble_auc']:.3f} [{low:.3f}, {high:.3f}]"
             lines.append(f"{name:14}  {auc:>25}  {found['pair_accuracy']:>16.3f}")
         reporter.done("\n".join(lines))
+
+
+def _is_ready(name: str, data: Path) -> bool:
+    """Return whether a synthesizer's weights are installed and its nodules are in the folder."""
+    if name in TRAINABLE and shipped_file(f"{name}.safetensors") is None:
+        return False
+    return name != "copy-paste" or (data / "drr").is_dir()
