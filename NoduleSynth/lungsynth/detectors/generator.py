@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+import torch
+
 from lungsynth.core.registry import resolve
 from lungsynth.data.radiograph_pixels import RadiographScale
 from lungsynth.detectors import GENERATORS
@@ -13,6 +15,11 @@ from lungsynth.detectors.contracts import ImageGenerator
 
 class Generator(ImageGenerator, Protocol):
     """A generator with what goes with its weights; its parameters need no gradients."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        ...
 
     @property
     def scale(self) -> RadiographScale:

@@ -40,7 +40,7 @@ def drawing(generator: Generator) -> Callable[[NDArray[np.float32]], Images]:
 
     def draw(latents: NDArray[np.float32]) -> Images:
         with torch.inference_mode():
-            found = generator(torch.from_numpy(np.ascontiguousarray(latents)))
+            found = generator(torch.from_numpy(np.ascontiguousarray(latents)).to(generator.device))
         images: Images = found[:, 0].clamp(-1, 1).cpu().numpy()
         return images
 

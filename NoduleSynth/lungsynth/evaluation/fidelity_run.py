@@ -66,7 +66,9 @@ def run(
     side, scale = max(generator.image_size, config.image_size), generator.scale
     learn = LabelledImages.of(read_squares(train, side, scale), train)
     read = LabelledImages.of(read_squares(test, side, scale), test)
-    real = None if options.classifier is None else load_classifier(options.classifier)
+    real = (
+        None if options.classifier is None else load_classifier(options.classifier, options.device)
+    )
     if real is not None:
         check_scales(generator, real)
     draw = drawing(generator)

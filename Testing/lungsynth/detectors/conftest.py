@@ -15,6 +15,7 @@ class BlobGenerator:
 
     latent_size, image_size = 6, 32
     scale, weights_sha256 = RadiographScale(), "f00d" * 16
+    device = torch.device("cpu")
 
     def __call__(self, latents: torch.Tensor) -> torch.Tensor:
         steps = torch.linspace(-1, 1, self.image_size)

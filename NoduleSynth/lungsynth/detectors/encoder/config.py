@@ -30,12 +30,12 @@ class EncoderConfig:
         generator_sha256: Of its weights; filled in. An encoder is of no use to another.
     """
 
-    shape: str = "resnet18"
+    shape: str = "resnet10"
     width: int = 32
     spherical: bool = True
-    batch_size: int = 16
+    batch_size: int = 8
     learning_rate: float = 1e-3
-    total_steps: int = 6000
+    total_steps: int = 5000
     latent_weight: float = 0.3
     image_weight: float = 1.0
     real_weight: float = 2.0
@@ -52,6 +52,6 @@ class EncoderConfig:
 
 PRESETS = {
     "default": EncoderConfig(),
-    "large": EncoderConfig(shape="resnet50", width=64, total_steps=50_000),
+    "large": EncoderConfig(shape="resnet50", width=64, batch_size=32, total_steps=50_000),
     "tiny": EncoderConfig(shape="resnet10", width=4, batch_size=4, total_steps=10),
 }
