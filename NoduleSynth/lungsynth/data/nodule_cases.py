@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -166,15 +166,3 @@ def summary(cases: Sequence[NoduleCase]) -> dict[str, object]:
         "nodules": sum(len(case.nodules) for case in cases),
         "by_source": {s: sum(case.source == s for case in cases) for s in sources},
     }
-
-
-def nodule_rows(cases: Sequence[NoduleCase]) -> list[dict[str, object]]:
-    """Return one row for each nodule, for tables."""
-    return [
-        {"case": n, **asdict(nodule)} for n, case in enumerate(cases) for nodule in case.nodules
-    ]
-
-
-def renamed(case: NoduleCase, source: str) -> NoduleCase:
-    """Return the same case under another source."""
-    return replace(case, source=source)
