@@ -7,6 +7,7 @@ can say what happened; so they are started here, and Fabric is told that they ar
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -57,7 +58,7 @@ class Processes:
         self._ended = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def lost(self, wait_s: float = 10.0) -> str:
+    def lost(self, wait_s: float = 20.0) -> str:
         """Say which process has failed, and how; empty if none has."""
         until = time.monotonic() + wait_s
         while True:
@@ -76,7 +77,8 @@ class Processes:
         with suppress(OSError):  # Windows does not let an open file be read twice
             text = Path(self._log.name).read_text(encoding="utf-8", errors="replace")
         said = next((line for line in reversed(text.splitlines()) if line.strip()), "")
-        return f"with status {status}" + (f" ({said.removeprefix('lungsynth: ')})" if said else "")
+        said = re.sub(r"^(\[rank\d+\]|lungsynth): ", "", said)  # torch's prefix, and our own
+        return f"with status {status}" + (f" ({said})" if said else "")
 
     def _watch(self) -> None:
         """End this process should it not notice that another has failed."""
