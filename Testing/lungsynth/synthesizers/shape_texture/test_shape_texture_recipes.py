@@ -238,8 +238,8 @@ def test_variants_are_of_other_latents_and_real_ones_beside_them(make):
 
 @pytest.mark.slow
 def test_a_texture_generator_learns_a_few_patches_by_heart(make):
-    recipe = make("texture", width=4, seen_through=1.0, generator_learning_rate=3e-3)
+    recipe = make("texture", width=4, seen_through=0.0, generator_learning_rate=3e-3)
     batch = recipe.draw_batch(np.random.default_rng(1))
-    losses = [recipe.update(*batch)["l1"].item() for _ in range(80)]
+    losses = [recipe.update(*batch)["l1"].item() for _ in range(60)]
 
-    assert losses[-1] < 0.4 * losses[0]
+    assert losses[-1] < 0.6 * losses[0]
