@@ -19,7 +19,7 @@ ours:
    rest is the original exactly (in the paper's presets, exactly outside the outline);
  * reconstruction and features are compared where something may change, not over the whole patch;
  * narrower networks with one more halving, and a patch of 128 for nodules that leave room in it;
- * the shape discriminator sees how much a batch varies, and the shape generator's logits are
-   blurred a little, since outlines are smooth: it learns in thousands of steps what takes hundreds
-   of thousands otherwise.
+ * the shape discriminator sees how much a batch varies, and the generator is told what it lacks of
+   the variety of real shapes, for it begins with one disc for all latents; its logits are blurred a
+   little, since outlines are smooth.
 """

@@ -14,6 +14,7 @@ class ShapeConfig:
     least_width: int = 32  # (ours) channels are halved at each doubling, no further than this
     smoothing: bool = False  # (ours) a fixed blur of the logits: outlines are smooth, noise is not
     spread: bool = False  # (ours) the discriminator sees how much a batch varies, as in PGGAN
+    variety_weight: float = 0.0  # (ours) of what a batch lacks of the variety of real ones
     generator_learning_rate: float = 1e-4
     critic_learning_rate: float = 1e-5
     adam_beta1: float = 0.5
@@ -28,6 +29,7 @@ SHAPE_PRESETS: dict[str, ShapeConfig] = {
         least_width=16,
         smoothing=True,
         spread=True,
+        variety_weight=1.0,
         generator_learning_rate=5e-4,
         critic_learning_rate=1e-4,
         batch_size=16,

@@ -67,12 +67,17 @@ class ShapeRecipe(NetworkRecipe):
             self.descend(self.critic_adam, critic)
             self.critic.requires_grad_(False)
             generator = generator_least_squares_loss(self.critic(fake).float())
-            self.descend(self.generator_adam, generator)
+            lacking = lacking_variety(fake.float(), real)
+            self.descend(self.generator_adam, generator + self.config.variety_weight * lacking)
             self.critic.requires_grad_(True)
         update_average(self.average, self.generator, self.config.ema_decay, self.step_count)
         with torch.no_grad():  # the average has batch statistics of its own
             self.average(latent)
-        return {"critic": float(critic.detach()), "generator": float(generator.detach())}
+        return {
+            "critic": float(critic.detach()),
+            "generator": float(generator.detach()),
+            "lacking_variety": float(lacking.detach()),
+        }
 
     def draw_batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Draw real shapes (B, 1, 128, 128) and latent vectors (B, 100)."""
@@ -125,3 +130,18 @@ class ShapeRecipe(NetworkRecipe):
         shapes = shapes.reshape(rows + 1, columns, *real.shape[1:])
         picture = shapes.transpose(0, 2, 1, 3).reshape((rows + 1) * real.shape[1], -1)
         return np.asarray((picture * 255).clip(0, 255), dtype=np.uint8)
+
+
+def lacking_variety(fake: Tensor, real: Tensor) -> Tensor:
+    """Return which part of the real batch's variety the fake one lacks; 0 where it lacks none.
+
+    (ours) Variety is the standard deviation of a pixel over the batch, averaged over pixels.
+
+    Args:
+        fake: (B, 1, 128, 128), B at least 2.
+        real: Same shape.
+    """
+    fake_varies, real_varies = (
+        (batch.var(dim=0, unbiased=False) + 1e-8).sqrt().mean() for batch in (fake, real)
+    )
+    return torch.relu(1 - fake_varies / real_varies)

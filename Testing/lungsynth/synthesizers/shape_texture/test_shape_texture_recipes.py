@@ -13,6 +13,7 @@ from lungsynth.synthesizers.shape_texture.build import (
 )
 from lungsynth.synthesizers.shape_texture.conditions import texture_input
 from lungsynth.synthesizers.shape_texture.config import TEXTURE_PRESETS
+from lungsynth.synthesizers.shape_texture.shape_recipe import lacking_variety
 from lungsynth.synthesizers.shape_texture.weights import load_parts, save_parts
 from lungsynth.training.loop import rng_for_step
 
@@ -221,6 +222,16 @@ def test_the_presets_of_the_ablation_differ_in_their_names_alone(preset):
     from dataclasses import replace
 
     assert replace(config, **same) == default
+
+
+def test_what_a_batch_lacks_of_variety_is_a_part_of_what_real_ones_have():
+    """Two images that differ by 0.4 and by 1 in each pixel: deviations of 0.2 and of 0.5."""
+    half = torch.full((1, 1, 4, 4), 0.5)
+    fake, real = torch.cat([half - 0.2, half + 0.2]), torch.cat([half - 0.5, half + 0.5])
+
+    assert lacking_variety(fake, real).item() == pytest.approx(0.6, abs=1e-5)
+    assert lacking_variety(real, fake).item() == 0
+    assert lacking_variety(torch.cat([half, half]), real).item() == pytest.approx(1, abs=1e-3)
 
 
 def test_variants_are_of_other_latents_and_real_ones_beside_them(make):
