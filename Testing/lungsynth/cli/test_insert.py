@@ -248,7 +248,7 @@ def test_coordinates_without_commas_are_told_how_to_be_written(insert, tmp_path,
 
 
 def test_a_coordinate_in_quotes_is_told_how_to_be_written():
-    with pytest.raises(LungSynthError, match="such as -62,18,-140$"):
+    with pytest.raises(LungSynthError, match=r"such as -62,18,-140$"):
         parse_ras("-62 18 -140")
 
 
