@@ -173,8 +173,7 @@ def _generate(
     for n, one in enumerate(asked):
         volume = cubes.cube_volume(one.index)
         try:
-            # the site's own nodule has to go, wherever in the box it reaches
-            result = insert(volume, [one.seed], synthesizer, keep_surroundings=False)
+            result = insert(volume, [one.seed], synthesizer, replaced=cubes.mask[one.index])
         except LungSynthError as error:
             refused.append({"nodule": one.seed.name, "reason": str(error)})
         else:

@@ -208,8 +208,7 @@ def _generate(
     for done, (n, seed) in enumerate(zip(chosen.tolist(), seeds, strict=True), start=1):
         volume = cubes.cube_volume(n)
         try:
-            # the site's own nodule has to go, wherever in the box it reaches
-            result = insert(volume, [seed], synthesizer, keep_surroundings=False)
+            result = insert(volume, [seed], synthesizer, replaced=cubes.mask[n])
         except LungSynthError as error:
             refused.append({"nodule": seed.name, "reason": str(error)})
         else:

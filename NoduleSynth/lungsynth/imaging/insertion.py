@@ -83,7 +83,7 @@ def insert(
     *,
     out: NDArray[np.generic] | None = None,
     earlier: Sequence[Occupied] = (),
-    keep_surroundings: bool = True,
+    replaced: NDArray[np.bool_] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> InsertionResult:
     """Return the volume with a nodule at each seed; the input is not touched.
@@ -97,16 +97,19 @@ def insert(
         synthesizer: Who makes them.
         out: Array for the output's voxels, like the input's; made if not given.
         earlier: Insertions that the volume already holds and that none may overlap.
-        keep_surroundings: Keep the tissue of the box away from the nodule, walls and vessels
-            above all. Without it the whole box is drawn anew, as it must be where a real nodule
-            is to be replaced.
+        replaced: Mask (K, J, I) of real nodules that are to go where the new ones come: they
+            and their rims are drawn anew too. All other tissue away from a new nodule is kept,
+            walls and vessels above all.
         on_progress: Called with how many nodules are done, and of how many.
 
     Raises:
-        LungSynthError: If a seed or ``out`` cannot work, or there are NaN or infinite voxels
-            around a seed; nothing is changed then.
+        LungSynthError: If a seed, ``out`` or ``replaced`` cannot work, or there are NaN or
+            infinite voxels around a seed; nothing is changed then.
     """
     started = time.perf_counter()
+    if replaced is not None and replaced.shape != volume.voxels.shape:
+        msg = f"replaced must be {volume.voxels.shape} like the input; got {replaced.shape}"
+        raise LungSynthError(msg)
     voxels = np.empty_like(volume.voxels) if out is None else out
     if voxels.shape != volume.voxels.shape or voxels.dtype != volume.voxels.dtype:
         msg = (
@@ -127,8 +130,8 @@ def insert(
             volume,
             seeds,
             synthesizer,
-            keep_surroundings=keep_surroundings,
             rounds=ROUNDS,
+            replaced=replaced,
             on_progress=on_progress,
         )
         made = time.perf_counter()
@@ -153,7 +156,6 @@ def make_all(
     synthesizer: CtSynthesizer,
     *,
     earlier: Sequence[Occupied] = (),
-    keep_surroundings: bool = True,
     rounds: int = ROUNDS,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Attempt]:
@@ -164,7 +166,6 @@ def make_all(
         seeds: Where the nodules go and what they are to be.
         synthesizer: Who makes them.
         earlier: Places in the volume that are taken.
-        keep_surroundings: As in ``insert``.
         rounds: How often a nodule may be made until it keeps what was asked; fewer is quicker.
         on_progress: Called with how many nodules are done, and of how many.
 
@@ -172,14 +173,7 @@ def make_all(
         LungSynthError: As in ``insert``.
     """
     check_seeds(volume, seeds, synthesizer, earlier=earlier)
-    return _make_in_batches(
-        volume,
-        seeds,
-        synthesizer,
-        keep_surroundings=keep_surroundings,
-        rounds=rounds,
-        on_progress=on_progress,
-    )
+    return _make_in_batches(volume, seeds, synthesizer, rounds=rounds, on_progress=on_progress)
 
 
 def _make_in_batches(
@@ -187,16 +181,14 @@ def _make_in_batches(
     seeds: Sequence[Seed],
     synthesizer: CtSynthesizer,
     *,
-    keep_surroundings: bool,
     rounds: int,
     on_progress: Callable[[int, int], None] | None,
+    replaced: NDArray[np.bool_] | None = None,
 ) -> list[Attempt]:
     attempts: list[Attempt] = []
     for first in range(0, len(seeds), BATCH):
         batch = seeds[first : first + BATCH]
-        attempts += make_nodules(
-            volume, batch, synthesizer, keep_surroundings=keep_surroundings, rounds=rounds
-        )
+        attempts += make_nodules(volume, batch, synthesizer, rounds=rounds, replaced=replaced)
         if on_progress is not None:
             on_progress(len(attempts), len(seeds))
     return attempts
@@ -224,8 +216,8 @@ def make_nodules(
     seeds: Sequence[Seed],
     synthesizer: CtSynthesizer,
     *,
-    keep_surroundings: bool = True,
     rounds: int = ROUNDS,
+    replaced: NDArray[np.bool_] | None = None,
 ) -> list[Attempt]:
     """Make a batch of nodules and calibrate each until it is what was asked, or tries are spent.
 
@@ -237,13 +229,7 @@ def make_nodules(
     open_items = list(range(len(seeds)))
     for _ in range(rounds):
         box_mm = [asked_box[n] * scale[n] for n in open_items]
-        tried = _attempt(
-            volume,
-            [seeds[n] for n in open_items],
-            box_mm,
-            synthesizer,
-            keep_surroundings=keep_surroundings,
-        )
+        tried = _attempt(volume, [seeds[n] for n in open_items], box_mm, synthesizer, replaced)
         for n, attempt in zip(open_items, tried, strict=True):
             known = best[n]
             if known is None or attempt.miss(seeds[n]) < known.miss(seeds[n]):
@@ -262,8 +248,7 @@ def _attempt(
     seeds: Sequence[Seed],
     box_mm: Sequence[float],
     synthesizer: CtSynthesizer,
-    *,
-    keep_surroundings: bool,
+    replaced: NDArray[np.bool_] | None,
 ) -> list[Attempt]:
     """Make each nodule once, in a box of the size given."""
     vois = [
@@ -280,15 +265,18 @@ def _attempt(
     attempts = []
     for n, (seed, voi) in enumerate(zip(seeds, vois, strict=True)):
         details = dict(filled.details[n]) if filled.details else {}
+        old = None if replaced is None else voi.extract(replaced) > 0.5
         change = _TAPER * (filled.hu[n] - centres[n])
-        if keep_surroundings:
-            change *= freedom_to_change(cubes[n], filled.mask[n], box_mm[n])
+        change *= freedom_to_change(cubes[n], filled.mask[n], box_mm[n], old)
         attempts.append(_on_native_grid(volume, seed, voi, change, filled.mask[n], details))
     return attempts
 
 
 def freedom_to_change(
-    cube_hu: NDArray[np.float32], soft_mask: NDArray[np.float32], box_mm: float
+    cube_hu: NDArray[np.float32],
+    soft_mask: NDArray[np.float32],
+    box_mm: float,
+    replaced: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Return how far each voxel of the box may change, 0 to 1, shape (32, 32, 32).
 
@@ -299,13 +287,18 @@ def freedom_to_change(
         cube_hu: The cube before, (64, 64, 64).
         soft_mask: How far each voxel of the box belongs to the nodule, (32, 32, 32).
         box_mm: Side of the box.
+        replaced: Nodules in the cube (64, 64, 64) that are to go: free like the new one.
     """
     nodule = soft_mask > 0.5
     if not nodule.any():
         return np.ones_like(soft_mask)
+    dense = cube_hu > WALL_HU
+    if replaced is not None:
+        nodule = nodule | replaced[_CENTRE, _CENTRE, _CENTRE]
+        dense = dense & ~replaced
     away_mm = ndimage.distance_transform_edt(~nodule) * box_mm / BOX_VOXELS
     free = _fade(away_mm, RIM_FADE_MM)
-    labels, _ = ndimage.label(cube_hu > WALL_HU)
+    labels, _ = ndimage.label(dense)
     outside = labels.copy()
     outside[_CENTRE, _CENTRE, _CENTRE] = 0
     reaching = np.unique(outside)

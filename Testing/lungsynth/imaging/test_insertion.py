@@ -400,18 +400,44 @@ def walled_lung():
     return Volume(voxels, np.diag([-1.0, -1.0, 1.0, 1.0]))
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_surroundings_stay_but_for_the_nodule_and_its_rim(keep):
+def test_surroundings_stay_but_for_the_nodule_and_its_rim():
     volume = walled_lung()
     seed = Seed((-32.0, -32.0, 32.0), NoduleSpec(8.0))
 
-    result = insert(volume, [seed], WholeBoxMaker(), keep_surroundings=keep)
+    result = insert(volume, [seed], WholeBoxMaker())
 
     new, old = result.volume.voxels, volume.voxels
     assert new[32, 32, 32] == pytest.approx(0, abs=60)  # the nodule
     assert new[32, 32, 26] == pytest.approx(-500, abs=30)  # 2 mm from its surface: its rim
-    assert (new[32, 32, 22] == old[32, 32, 22]) == keep  # 6 mm: lung
-    assert (abs(new[32, 32, 40] - old[32, 32, 40]) < 5) == keep  # 4 mm, a voxel into the wall
+    assert new[32, 32, 22] == old[32, 32, 22]  # 6 mm: lung
+    assert abs(new[32, 32, 40] - old[32, 32, 40]) < 5  # 4 mm, a voxel into the wall
+
+
+def test_a_replaced_nodule_goes_with_its_rim_and_the_wall_beyond_it_stays():
+    """The old nodule lies at one side, 7 mm from the new one's surface, and touches the wall."""
+    volume = walled_lung()
+    old_nodule = np.zeros(volume.voxels.shape, bool)
+    old_nodule[30:35, 30:35, 19:22] = True
+    volume.voxels[old_nodule] = 40
+    volume.voxels[:, :, :19] = 40  # a wall behind it
+    seed = Seed((-32.0, -32.0, 32.0), NoduleSpec(8.0))
+
+    kept = insert(volume, [seed], WholeBoxMaker()).volume.voxels
+    new = insert(volume, [seed], WholeBoxMaker(), replaced=old_nodule).volume.voxels
+
+    assert kept[32, 32, 20] == 40  # nobody said that it is to go
+    assert new[32, 32, 20] == pytest.approx(-500, abs=60)
+    assert new[32, 32, 23] == pytest.approx(-500, abs=60)  # 2 mm from it: its rim
+    assert new[40, 40, 22] == volume.voxels[40, 40, 22]  # far from both
+    assert new[40, 40, 17] == 40  # wall away from it
+    assert (new[:, :, 39:] == kept[:, :, 39:]).all()
+
+
+def test_a_mask_of_another_shape_is_refused_before_anything_is_made():
+    volume = walled_lung()
+    seed = Seed((-32.0, -32.0, 32.0), NoduleSpec(8.0))
+    with pytest.raises(LungSynthError, match=r"replaced must be \(64, 64, 64\) like the input"):
+        insert(volume, [seed], WholeBoxMaker(), replaced=np.zeros((64, 64, 60), bool))
 
 
 def test_a_nodule_in_soft_tissue_is_said_to_be_there(make_balls):
