@@ -8,16 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from lungsynth.nn.intensities import through_windows
-
-
-class Windows(nn.Module):
-    """Gives a critic the windows that readers look through, one channel each."""
-
-    def forward(self, cube: Tensor) -> Tensor:
-        """Return (B, 2, D, D, D) of a cube (B, 1, D, D, D)."""
-        return through_windows(cube)
-
 
 class PatchCritic(nn.Module):
     """Strided 4^3 convolutions to a map of logits, and, with conditions, their projection.
@@ -36,10 +26,10 @@ class PatchCritic(nn.Module):
         self, channels: tuple[int, ...], condition_features: int = 0, *, fine: bool
     ) -> None:
         super().__init__()
-        first = channels[0] // 2 if fine else 2
-        layers: list[nn.Module] = [Windows()]
+        first = channels[0] // 2 if fine else 1
+        layers: list[nn.Module] = []
         if fine:
-            layers += [nn.Conv3d(2, first, 3, padding=1), nn.LeakyReLU(0.2)]
+            layers += [nn.Conv3d(1, first, 3, padding=1), nn.LeakyReLU(0.2)]
         for a, b in zip((first, *channels), channels, strict=False):
             layers += [nn.Conv3d(a, b, 4, 2, 1), nn.LeakyReLU(0.2)]
         self.trunk = nn.Sequential(*layers)
