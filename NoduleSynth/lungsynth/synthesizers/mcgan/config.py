@@ -24,13 +24,13 @@ class MCGANConfig:
     gradient_penalty: float = 2.0  # gamma of R1 and R2
     penalty_every: int = 8  # steps between penalties, which count that much more
     l1_weight_start: float = 8.0
-    l1_weight_end: float = 0.5
+    l1_weight_end: float = 0.05
     l1_steps: int = 1200
     size_weight: float = 1.0
     density_weight: float = 1.0
     promise_start: int = 300  # by then the segmenter can measure
     ema_decay: float = 0.998
-    total_steps: int = 8000
+    total_steps: int = 9400
     decay_steps: int = 1500  # over the last of them the learning rates fall to a tenth
 
     def box_mm(self, diameter_mm: float) -> float:
