@@ -22,9 +22,10 @@ from lungsynth.core.insertion import Insertion
 from lungsynth.core.nodule import NoduleSpec
 from lungsynth.core.radiograph import CxrNoduleSpec
 from lungsynth_slicer.kinds import RADIOGRAPH_KIND, kindOf
+from lungsynth_slicer.nodes import removeWithParts
 from lungsynth_slicer.seeds import DEFAULT_SPEC, SeedList
 from lungsynth_slicer.volumes import volumeFromNode
-from NoduleSynthLib.Outputs import madeFrom, makeSeedList, removeWithParts
+from NoduleSynthLib.Outputs import madeFrom, makeSeedList
 from NoduleSynthLib.ParameterNode import BEST_CXR
 
 if TYPE_CHECKING:

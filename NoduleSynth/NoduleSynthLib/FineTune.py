@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth_slicer.process import PythonProcess, stoppedIds, waitForStopped
 from NoduleSynthLib.FineTunePlot import STEP
 from NoduleSynthLib.FineTuneRun import (
     Run,
@@ -27,7 +28,6 @@ from NoduleSynthLib.FineTuneRun import (
     trainArguments,
 )
 from NoduleSynthLib.FineTuneView import CHECKING, PATHS, PAUSING, TRAINING, FineTuneView
-from NoduleSynthLib.PythonProcess import PythonProcess, stoppedIds, waitForStopped
 
 DRAW_EVERY_MS = 500
 

@@ -8,20 +8,10 @@ from typing import Any
 import slicer
 import vtk
 
+from lungsynth_slicer.plots import COLORS, addPlotView, addUnsaved
+
 STEP = "step"
 NAME = "Fine-tuning losses"
-COLORS = (
-    (0.12, 0.47, 0.71),
-    (1.00, 0.50, 0.05),
-    (0.17, 0.63, 0.17),
-    (0.84, 0.15, 0.16),
-    (0.58, 0.40, 0.74),
-    (0.55, 0.34, 0.29),
-    (0.89, 0.47, 0.76),
-    (0.50, 0.50, 0.50),
-    (0.74, 0.74, 0.13),
-    (0.09, 0.75, 0.81),
-)
 
 
 class FineTunePlot:
@@ -86,18 +76,18 @@ class FineTunePlot:
     def _make(self, names: Sequence[str]) -> None:
         scene = slicer.mrmlScene
         self.forget()
-        self.table = _add(scene, "vtkMRMLTableNode", NAME)
+        self.table = addUnsaved(scene, "vtkMRMLTableNode", NAME)
         for name in (STEP, *names):
             column = vtk.vtkDoubleArray()
             column.SetName(name)
             self._columns[name] = column
             self.table.GetTable().AddColumn(column)
-        self.chart = _add(scene, "vtkMRMLPlotChartNode", NAME)
+        self.chart = addUnsaved(scene, "vtkMRMLPlotChartNode", NAME)
         self.chart.SetTitle(NAME)
         self.chart.SetXAxisTitle("Step")
         self.chart.SetYAxisTitle("Loss")
         for number, name in enumerate(names):
-            series = _add(scene, "vtkMRMLPlotSeriesNode", name.replace("_", " "))
+            series = addUnsaved(scene, "vtkMRMLPlotSeriesNode", name.replace("_", " "))
             series.SetAndObserveTableNodeID(self.table.GetID())
             series.SetXColumnName(STEP)
             series.SetYColumnName(name)
@@ -106,25 +96,5 @@ class FineTunePlot:
             series.SetColor(*COLORS[number % len(COLORS)])
             self.chart.AddAndObservePlotSeriesNodeID(series.GetID())
             self.series.append(series)
-        self.view = self._addView(scene)
+        self.view = addPlotView(scene, self.chart, NAME, "NoduleSynthFineTune")
         self._show(self.view)
-
-    def _addView(self, scene: slicer.vtkMRMLScene) -> Any:  # noqa: ANN401 - a node
-        """Add the view of the panel's own plot: one that the layout manager leaves alone."""
-        view = scene.CreateNodeByClass("vtkMRMLPlotViewNode")
-        view.UnRegister(None)
-        view.SetName(NAME)
-        view.SetLayoutName("NoduleSynthFineTune")
-        view.SetAndObserveParentLayoutNodeID(self.chart.GetID())
-        view.SetHideFromEditors(True)
-        view.SetSaveWithScene(False)
-        view = scene.AddNode(view)
-        view.SetPlotChartNodeID(self.chart.GetID())
-        return view
-
-
-def _add(scene: slicer.vtkMRMLScene, kind: str, name: str) -> Any:  # noqa: ANN401 - a node
-    """Add a node that is not saved: the folder of the run has it all."""
-    node = scene.AddNewNodeByClass(kind, name)
-    node.SetSaveWithScene(False)
-    return node

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
+from lungsynth_slicer.panels import breakable
+from lungsynth_slicer.plots import PlotHolder
 from NoduleSynthLib.FineTunePlot import FineTunePlot
 from NoduleSynthLib.FineTuneRun import SAMPLES, Run, Stage
 
@@ -28,8 +28,8 @@ class FineTuneView:
 
     def __init__(self, ui: Any) -> None:  # noqa: ANN401 - a namespace of widgets
         self.ui = ui
-        self.plot = FineTunePlot(self._showPlot)
-        self._plotView: Any = None
+        self._holder = PlotHolder(ui.fineTunePlotPlaceholder)
+        self.plot = FineTunePlot(self._holder.show)
         self._samples: tuple[str, float] | None = None
 
     def say(self, message: str) -> None:
@@ -76,16 +76,12 @@ class FineTuneView:
 
     def forgetNodes(self) -> None:
         """Let go of the nodes of a scene that was closed."""
-        if self._plotView is not None:
-            self._plotView.setMRMLPlotViewNode(None)
-        self.ui.fineTunePlotPlaceholder.setVisible(False)
+        self._holder.hide()
         self.plot.forget()
 
     def clear(self) -> None:
         """Take the curves out of the scene."""
-        if self._plotView is not None:
-            self._plotView.setMRMLPlotViewNode(None)
-        self.ui.fineTunePlotPlaceholder.setVisible(False)
+        self._holder.hide()
         self.plot.clear()
 
     def enable(self, run: Run | None, missing: str, busy: str) -> None:
@@ -135,21 +131,3 @@ class FineTuneView:
         for name in (*PATHS, "fineTuneStepsSpinBox"):
             getattr(ui, name).enabled = not busy
         ui.fineTuneWeightsPath.enabled = not busy and not begun
-
-    def _showPlot(self, view: Any) -> None:  # noqa: ANN401 - a node
-        """Show the curves in the panel."""
-        holder = self.ui.fineTunePlotPlaceholder
-        if self._plotView is None:
-            layout = qt.QVBoxLayout(holder)
-            layout.setContentsMargins(0, 0, 0, 0)
-            self._plotView = slicer.qMRMLPlotView()
-            self._plotView.setMinimumHeight(200)
-            layout.addWidget(self._plotView)
-        self._plotView.setMRMLScene(slicer.mrmlScene)
-        self._plotView.setMRMLPlotViewNode(view)
-        holder.setVisible(True)
-
-
-def breakable(text: str) -> str:
-    """Return a text whose paths may be broken at their folders: else one widens the panel."""
-    return re.sub(r"([/\\])", "\\1\u200b", text)

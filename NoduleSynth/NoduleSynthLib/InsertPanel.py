@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.radiograph_insertion import CxrInsertion
-from NoduleSynthLib.Layers import showLayers
+from lungsynth_slicer.views import showLayers
 from NoduleSynthLib.Logic import NoduleSynthLogic
 from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode
 

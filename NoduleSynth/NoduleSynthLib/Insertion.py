@@ -18,6 +18,7 @@ from lungsynth_slicer import segments, table
 from lungsynth_slicer.changes import readChanges
 from lungsynth_slicer.history import Step
 from lungsynth_slicer.kinds import RADIOGRAPH_KIND, kindOf
+from lungsynth_slicer.nodes import markSynthetic, removeWithParts
 from lungsynth_slicer.records import checksum, nodulesIn, recordOf, setNodulesIn
 from lungsynth_slicer.seeds import SeedList, SeedPoint
 from lungsynth_slicer.steps import Steps
@@ -30,8 +31,6 @@ from NoduleSynthLib.Outputs import (
     link,
     makeSegmentation,
     makeTable,
-    markSynthetic,
-    removeWithParts,
 )
 from NoduleSynthLib.SeedChecks import earlierIn, owner, problemsOf, renew, seedsOf, settle
 from NoduleSynthLib.Session import Session

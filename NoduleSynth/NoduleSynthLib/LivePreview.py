@@ -23,8 +23,8 @@ from lungsynth.imaging.insertion import Attempt
 from lungsynth.imaging.radiograph_insertion import CxrAttempt
 from lungsynth_slicer.changes import readChanges
 from lungsynth_slicer.kinds import RADIOGRAPH_KIND, kindOf
+from lungsynth_slicer.views import setForegroundBorder
 from lungsynth_slicer.volumes import volumeFromNode, voxelsOf
-from NoduleSynthLib.Layers import setForegroundBorder
 from NoduleSynthLib.Logic import NoduleSynthLogic
 from NoduleSynthLib.Outputs import Case
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import slicer
 
-from lungsynth import __version__
-from lungsynth.core.mark import SYNTHETIC
+from lungsynth_slicer.nodes import markSynthetic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,17 +58,6 @@ def prepareSeedList(
     node.GetDisplayNode().SetGlyphScale(GLYPH_SCALE)
     if volume is not None:
         node.SetNodeReferenceID(INPUT, volume.GetID())
-
-
-def markSynthetic(node: slicer.vtkMRMLNode) -> None:
-    """Say in a node that it is no patient's own: in a scene, and in all that shows descriptions.
-
-    Slicer writes attributes into NRRD files only where the storage node is vtkMRMLNRRDStorageNode,
-    and never into NIfTI; that is why the output's name says it too, and with it the file's name.
-    """
-    for key, value in SYNTHETIC.items():
-        node.SetAttribute(key, value)
-    node.SetDescription(f"SYNTHETIC nodules (lungsynth {__version__}); not for diagnosis")
 
 
 def makeSegmentation(
@@ -195,19 +183,3 @@ def partsOf(node: slicer.vtkMRMLNode) -> list[slicer.vtkMRMLNode]:
         return []
     parts = [node.GetNodeReference(role) for role in (SEGMENTATION, TABLE)]
     return [part for part in parts if part is not None]
-
-
-def removeWithParts(node: slicer.vtkMRMLDisplayableNode) -> None:
-    """Remove a node with what only it uses."""
-    scene = node.GetScene()
-    if scene is None:
-        return
-    own = []
-    if node.IsA("vtkMRMLDisplayableNode"):
-        own += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
-    if node.IsA("vtkMRMLStorableNode"):
-        own += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
-    scene.RemoveNode(node)
-    for part in own:
-        if part is not None and part.GetScene() is not None:
-            scene.RemoveNode(part)

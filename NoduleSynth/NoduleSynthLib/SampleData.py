@@ -16,7 +16,7 @@ from slicer.i18n import tr as _
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.volume import Volume
 from lungsynth.imaging.phantom import thorax_phantom
-from NoduleSynthLib.PythonProcess import PythonProcess
+from lungsynth_slicer.process import PythonProcess
 
 CATEGORY = "NoduleSynth"
 PHANTOM = "ThoraxPhantom"

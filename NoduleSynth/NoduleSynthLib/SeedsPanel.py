@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth_slicer.seeds import SeedList, SeedPoint, Spec
-from NoduleSynthLib.Layers import jumpTo
+from lungsynth_slicer.views import jumpTo
 from NoduleSynthLib.Logic import NoduleSynthLogic
 from NoduleSynthLib.Outputs import makeSeedList, prepareSeedList
 from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode, showSpec, specOf

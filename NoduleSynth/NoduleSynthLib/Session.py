@@ -10,12 +10,12 @@ from typing import Any
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth_slicer.kinds import RADIOGRAPH_KIND, kindOf
+from lungsynth_slicer.sessionfolder import SessionFolder
 from lungsynth_slicer.sharing import VolumeSharer, imageTime
 from lungsynth_slicer.steps import Steps
 from lungsynth_slicer.volumes import volumeFromNode
 from lungsynth_slicer.worker import Worker, waitForEnded
 from NoduleSynthLib.Outputs import Case
-from NoduleSynthLib.SessionFolder import SessionFolder
 
 Failed = Callable[[str], None]
 Key = tuple[Any, ...]

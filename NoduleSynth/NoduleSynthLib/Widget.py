@@ -10,20 +10,22 @@ import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from slicer.parameterNodeWrapper import SlicerParameterNamePropertyName
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.radiograph import Photometric
 from lungsynth_slicer import dependencies
+from lungsynth_slicer.checks import VolumeChecks
+from lungsynth_slicer.nodes import removeWithParts
+from lungsynth_slicer.panels import boundWidgets
 from lungsynth_slicer.radiographs import isRadiograph, setPhotometric, spacingOf
 from lungsynth_slicer.seeds import SeedList
 from NoduleSynthLib.Choices import Choices
 from NoduleSynthLib.FineTune import FineTunePanel
 from NoduleSynthLib.InsertPanel import InsertPanel
 from NoduleSynthLib.Logic import NoduleSynthLogic
-from NoduleSynthLib.Outputs import partsOf, removeWithParts
+from NoduleSynthLib.Outputs import partsOf
 from NoduleSynthLib.Packages import Packages
 from NoduleSynthLib.ParameterNode import NoduleSynthParameterNode, synthesizerOf
 from NoduleSynthLib.PreviewPanel import PreviewPanel
@@ -38,7 +40,6 @@ from NoduleSynthLib.Readiness import (
 from NoduleSynthLib.SeedChecks import renew
 from NoduleSynthLib.SeedsPanel import SeedsPanel, interactionNode
 from NoduleSynthLib.Spheres import Spheres
-from NoduleSynthLib.VolumeChecks import VolumeChecks
 
 UI_FILE = "UI/NoduleSynth.ui"
 OWN_PACKAGES = ("NoduleSynthLib", "lungsynth_slicer")
@@ -223,7 +224,7 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._halfPath = ""
         self._choices.begin(p)
         # Not by connectGui: Slicer's gives no tag, so that it could not be taken back
-        self._guiTag = p.connectParametersToGui(_boundWidgets(self.ui))
+        self._guiTag = p.connectParametersToGui(boundWidgets(self.ui))
         self.ui.weightsPathLineEdit.currentPath = p.weights
         self.addObserver(p.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameters)
         self.refreshSoon()
@@ -406,11 +407,3 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.p.livePreview = False
         self.insertPanel.say(_("Memory is free again; live preview is off."))
         self.refreshSoon()
-
-
-def _boundWidgets(ui: Any) -> dict[str, Any]:  # noqa: ANN401 - a namespace of widgets
-    """Return the widgets that show a parameter, by its name."""
-    named = (
-        (widget.property(SlicerParameterNamePropertyName), widget) for widget in vars(ui).values()
-    )
-    return {name: widget for name, widget in named if name}

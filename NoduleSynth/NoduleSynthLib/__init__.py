@@ -7,7 +7,6 @@ Insertion      an insertion from its start to its end, or back
 UndoRedo       taking nodules out and putting them back
 SeedChecks     which seeds cannot work, what place is taken
 Session        the worker, with a volume opened and a synthesizer loaded
-SessionFolder  files between here and the worker, and those of crashed sessions
 Outputs        the nodes that come out, and how they belong together
 Console        the same in a few lines of Python
 Widget         the panel: its life, its parameter node, what can be done now
@@ -20,7 +19,6 @@ InsertPanel    Insert, Cancel, Undo, Redo, before and after
 Spheres        the asked size around each seed
 PreviewPanel   when the live preview is shown
 LivePreview    one nodule in the slice views before it is inserted
-Layers         what the slice views show
 FineTune       training on the user's data
 =============  ==================================================================================
 """

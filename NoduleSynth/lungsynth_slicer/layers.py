@@ -7,7 +7,7 @@ before saving Slicer merges them one by one, for many seconds (decision 8 has fi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import slicer
@@ -15,17 +15,31 @@ import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from lungsynth.core.insertion import Box, Insertion
+from lungsynth.core.insertion import Box
 
 BINARY_LABELMAP = "Binary labelmap"
 SAME_MM = 1e-4  # a geometry that went through a file differs in the last digits
+
+
+class Drawn(Protocol):
+    """What can be drawn into a label map, such as a nodule that was inserted."""
+
+    @property
+    def box(self) -> Box:
+        """Its box in the volume, (k, j, i) of the first voxel and of that after the last."""
+        ...
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Its voxels, shape of the box."""
+        ...
 
 
 def freeLayer(
     segmentation: slicer.vtkSegmentation,
     ours: Sequence[slicer.vtkSegment],
     volumeNode: slicer.vtkMRMLScalarVolumeNode,
-    insertion: Insertion,
+    drawn: Drawn,
 ) -> tuple[slicer.vtkOrientedImageData, int]:
     """Return a label map with room for a nodule, and the value to draw it with.
 
@@ -33,7 +47,7 @@ def freeLayer(
         segmentation: All segments, for the values that are in use.
         ours: Those segments whose label maps may be drawn into.
         volumeNode: The grid.
-        insertion: The nodule; it never gets a voxel of another segment.
+        drawn: The nodule; it never gets a voxel of another segment.
     """
     matrix = vtk.vtkMatrix4x4()
     volumeNode.GetIJKToRASMatrix(matrix)
@@ -45,10 +59,10 @@ def freeLayer(
     for layer in layers:
         value = 1 + max(_valuesIn(segmentation, layer))
         limit = np.iinfo(_labels(layer).dtype).max
-        if value <= limit and _sameGrid(layer, matrix) and _isFree(layer, insertion):
+        if value <= limit and _sameGrid(layer, matrix) and _isFree(layer, drawn):
             return layer, value
     layer = slicer.vtkOrientedImageData()
-    _allocate(layer, insertion.box, np.dtype(np.uint8))
+    _allocate(layer, drawn.box, np.dtype(np.uint8))
     # The volume's own index space, (i0, i1 - 1, ...) under its matrix: a matrix moved to the box's
     # corner would differ in the last digits, and Slicer resample where it now copies
     layer.SetGeometryFromImageToWorldMatrix(matrix)
@@ -57,7 +71,7 @@ def freeLayer(
 
 def draw(
     layer: slicer.vtkOrientedImageData,
-    insertion: Insertion,
+    drawn: Drawn,
     value: int,
     grid: tuple[int, int, int],
 ) -> None:
@@ -65,20 +79,20 @@ def draw(
 
     Args:
         layer: The label map.
-        insertion: The nodule.
+        drawn: The nodule.
         value: What its voxels become.
         grid: Shape of the volume (K, J, I): once an eighth of it is spanned, the label map takes
             all of it, so as not to grow again with each nodule.
     """
     old = _boxOf(layer)
-    box = _union(old, insertion.box)
+    box = _union(old, drawn.box)
     if box != old:
         if 8 * np.prod(np.subtract(box[1], box[0])) > np.prod(grid):
             box = _union(box, ((0, 0, 0), grid))
         before = _labels(layer)
         _allocate(layer, box, before.dtype)
         _labels(layer)[_within(box, old)] = before
-    _labels(layer)[_within(box, insertion.box)][insertion.mask] = value
+    _labels(layer)[_within(box, drawn.box)][drawn.mask] = value
     _changed(layer)
 
 
@@ -139,17 +153,15 @@ def _sameGrid(layer: slicer.vtkOrientedImageData, matrix: vtk.vtkMatrix4x4) -> b
     return all(abs(own.GetElement(*c) - matrix.GetElement(*c)) < SAME_MM for c in cells)
 
 
-def _isFree(layer: slicer.vtkOrientedImageData, insertion: Insertion) -> bool:
+def _isFree(layer: slicer.vtkOrientedImageData, drawn: Drawn) -> bool:
     """Tell whether no other segment has a voxel of the nodule's mask."""
     box = _boxOf(layer)
-    low = np.maximum(box[0], insertion.box[0])
-    high = np.minimum(box[1], insertion.box[1])
+    low = np.maximum(box[0], drawn.box[0])
+    high = np.minimum(box[1], drawn.box[1])
     if (low >= high).any():
         return True
     both = (tuple(low), tuple(high))
-    return not _labels(layer)[_within(box, both)][
-        insertion.mask[_within(insertion.box, both)]
-    ].any()
+    return not _labels(layer)[_within(box, both)][drawn.mask[_within(drawn.box, both)]].any()
 
 
 def _boxOf(layer: slicer.vtkOrientedImageData) -> Box:

@@ -43,7 +43,7 @@ def photometricOf(node: slicer.vtkMRMLScalarVolumeNode) -> Photometric:
     What the user said counts, then what the DICOM file says, then how the volume is shown: one
     that is shown in inverted grey has dense tissue dark.
     """
-    said = node.GetAttribute(PHOTOMETRIC) or _fromDicom(node)
+    said = node.GetAttribute(PHOTOMETRIC) or dicomValue(node, DICOM_TAG)
     if said in set(Photometric):
         return Photometric(said)
     display = node.GetDisplayNode()
@@ -56,16 +56,22 @@ def setPhotometric(node: slicer.vtkMRMLScalarVolumeNode, photometric: Photometri
     node.SetAttribute(PHOTOMETRIC, str(photometric))
 
 
-def _fromDicom(node: slicer.vtkMRMLScalarVolumeNode) -> str:
+def dicomValue(node: slicer.vtkMRMLScalarVolumeNode, tag: str) -> str:
+    """Return what the DICOM file of a volume says, empty where it is from none.
+
+    Args:
+        node: The volume.
+        tag: Such as "0028,0004".
+    """
     uids = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
     if not uids or getattr(slicer, "dicomDatabase", None) is None:
         return ""
-    return _photometricInDatabase(uids[0])
+    return _valueInDatabase(uids[0], tag)
 
 
-@lru_cache(maxsize=64)  # a panel asks again and again
-def _photometricInDatabase(uid: str) -> str:
-    return str(slicer.dicomDatabase.instanceValue(uid, DICOM_TAG)).strip()
+@lru_cache(maxsize=256)  # a panel asks again and again
+def _valueInDatabase(uid: str, tag: str) -> str:
+    return str(slicer.dicomDatabase.instanceValue(uid, tag)).strip()
 
 
 def radiographFromNode(node: slicer.vtkMRMLScalarVolumeNode | None) -> Radiograph:

@@ -17,7 +17,7 @@ from lungsynth.core.nodule import Seed
 from lungsynth.core.radiograph import CxrNoduleSpec, CxrSeed
 from lungsynth.core.radiograph_insertion import CxrInsertion, CxrTaken
 from lungsynth.io.segments import COLORS, TERMINOLOGY, segment_name
-from lungsynth_slicer.layers import BINARY_LABELMAP, detach, draw, freeLayer
+from lungsynth_slicer.layers import BINARY_LABELMAP, Drawn, detach, draw, freeLayer
 from lungsynth_slicer.seeds import specIn, wordsOf
 
 # Tags are saved as "key:value|", so no value holds "|", and no key ":"
@@ -43,28 +43,47 @@ def addNodule(
         number: Counted from 1; names the segment and chooses its colour.
         record: Further tags; see ``records``.
     """
-    _prepare(segmentationNode, referenceVolumeNode)
     segment = slicer.vtkSegment()
     segment.SetName(segment_name(insertion, number))
     segment.SetColor(*COLORS[(number - 1) % len(COLORS)])
     segment.SetTag("Segmentation.Status", "completed")
     segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), TERMINOLOGY)
     segment.SetTag("lungsynth.synthetic", "true")
-    box = " ".join(str(index) for corner in insertion.box for index in corner)
-    segment.SetTag(BOX_TAG, box)
     place = " ".join(repr(float(x)) for x in insertion.seed.position_ras_mm)
     segment.SetTag(POSITION_TAG, place)
     segment.SetTag(SPEC_TAG, wordsOf(insertion.spec))
     segment.SetTag(NAME_TAG, insertion.seed.name.replace("|", "/"))
     for key, value in (record or {}).items():
         segment.SetTag(key, value)
+    return addSegment(segmentationNode, referenceVolumeNode, insertion, segment, f"Nodule_{number}")
+
+
+def addSegment(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    referenceVolumeNode: slicer.vtkMRMLScalarVolumeNode,
+    drawn: Drawn,
+    segment: slicer.vtkSegment,
+    segmentId: str,
+) -> str:
+    """Draw a mask, add it as the segment given, and return the segment's id.
+
+    Args:
+        segmentationNode: Gets the segment.
+        referenceVolumeNode: Whose grid is the segment's.
+        drawn: What is drawn.
+        segment: With its name, colour and tags.
+        segmentId: The id, if no other segment has it.
+    """
+    _prepare(segmentationNode, referenceVolumeNode)
+    box = " ".join(str(int(index)) for corner in drawn.box for index in corner)
+    segment.SetTag(BOX_TAG, box)
     segmentation = segmentationNode.GetSegmentation()
     ours = [shared for shared in _segments(segmentation) if shared.HasTag(BOX_TAG)]
-    layer, value = freeLayer(segmentation, ours, referenceVolumeNode, insertion)
-    draw(layer, insertion, value, referenceVolumeNode.GetImageData().GetDimensions()[::-1])
+    layer, value = freeLayer(segmentation, ours, referenceVolumeNode, drawn)
+    draw(layer, drawn, value, referenceVolumeNode.GetImageData().GetDimensions()[::-1])
     segment.SetLabelValue(value)
     segment.AddRepresentation(BINARY_LABELMAP, layer)
-    segmentId = segmentation.GenerateUniqueSegmentID(f"Nodule_{number}")
+    segmentId = segmentation.GenerateUniqueSegmentID(segmentId)
     segmentation.AddSegment(segment, segmentId)
     return str(segmentId)
 

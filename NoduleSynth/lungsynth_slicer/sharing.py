@@ -1,7 +1,8 @@
-"""The voxels of a volume node as a .npy file that the worker maps into its memory."""
+"""The voxels of a volume node as a file that a process reads, or maps into its memory."""
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Generator
 from contextlib import suppress
@@ -24,15 +25,37 @@ def imageTime(node: slicer.vtkMRMLScalarVolumeNode) -> int:
     return max(image.GetMTime(), image.GetPointData().GetScalars().GetMTime()) if image else 0
 
 
+def npyHeader(node: slicer.vtkMRMLScalarVolumeNode) -> bytes:
+    """Return what comes before the voxels in a .npy file."""
+    voxels = voxelsOf(node)
+    values = {
+        "descr": np.lib.format.dtype_to_descr(voxels.dtype),
+        "fortran_order": False,
+        "shape": voxels.shape,
+    }
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, values)
+    return file.getvalue()
+
+
 class VolumeSharer:
     """Writes volumes once and again only when they changed.
 
     Args:
         folder: Where the files go; it must exist. Whoever made it removes it.
+        suffix: Of the files.
+        header: Gives what comes before the voxels in them.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        suffix: str = ".npy",
+        header: Callable[[slicer.vtkMRMLScalarVolumeNode], bytes] = npyHeader,
+    ) -> None:
         self.folder = Path(folder)
+        self._suffix = suffix
+        self._header = header
         self._shared: tuple[str, int, Path] | None = None
         self._count = 0
 
@@ -60,7 +83,7 @@ class VolumeSharer:
             return None
         self.forget()
         self._count += 1
-        path = self.folder / f"volume-{os.getpid()}-{self._count}.npy"
+        path = self.folder / f"volume-{os.getpid()}-{self._count}{self._suffix}"
         identity = node.GetID()
         started = [0]
 
@@ -72,7 +95,7 @@ class VolumeSharer:
             path.unlink(missing_ok=True)
             onError(f"cannot write the volume to {self.folder} for the worker: {message}")
 
-        return Steps(_writing(node, path, started), finished, failed)
+        return Steps(_writing(node, path, self._header, started), finished, failed)
 
     def forget(self) -> None:
         """Remove the file of the volume shared last."""
@@ -83,20 +106,18 @@ class VolumeSharer:
 
 
 def _writing(
-    node: slicer.vtkMRMLScalarVolumeNode, path: Path, started: list[int]
+    node: slicer.vtkMRMLScalarVolumeNode,
+    path: Path,
+    header: Callable[[slicer.vtkMRMLScalarVolumeNode], bytes],
+    started: list[int],
 ) -> Generator[None, None, None]:
     """Write slab by slab; from the start again if the voxels changed on the way."""
     try:
         for _ in range(ATTEMPTS):
             started[0] = imageTime(node)
             voxels = voxelsOf(node)
-            header = {
-                "descr": np.lib.format.dtype_to_descr(voxels.dtype),
-                "fortran_order": False,
-                "shape": voxels.shape,
-            }
             with path.open("wb") as file:
-                np.lib.format.write_array_header_1_0(file, header)
+                file.write(header(node))
                 for slab in slabs(voxels):
                     file.write(memoryview(np.ascontiguousarray(voxels[slab])).cast("B"))
                     yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import slicer
 import vtk
 
@@ -55,9 +57,24 @@ def addRow(tableNode: slicer.vtkMRMLTableNode, insertion: Insertion | CxrInserti
     }
     inRadiograph = isinstance(insertion, CxrInsertion)
     values |= _cxrValues(insertion) if inRadiograph else _ctValues(insertion)
+    return addValues(tableNode, CXR_COLUMNS if inRadiograph else COLUMNS, values)
+
+
+def addValues(
+    tableNode: slicer.vtkMRMLTableNode,
+    columns: Mapping[str, type[vtk.vtkAbstractArray]],
+    values: Mapping[str, str | float],
+) -> int:
+    """Add a row at the end and return its index; makes the columns where there are none.
+
+    Args:
+        tableNode: Gets the row.
+        columns: What columns a new table has.
+        values: Of the row, by column.
+    """
     table = tableNode.GetTable()
     if table.GetNumberOfColumns() == 0:
-        for name, kind in (CXR_COLUMNS if inRadiograph else COLUMNS).items():
+        for name, kind in columns.items():
             column = kind()
             column.SetName(name)
             tableNode.AddColumn(column)

@@ -10,7 +10,7 @@ import slicer
 import slicer.util
 import vtk
 from numpy.typing import NDArray
-from vtk.util.numpy_support import vtk_to_numpy
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.volume import Volume
@@ -126,21 +126,59 @@ def _addClone(
     Not by the Volumes module's CloneVolume: with automatic window and level, that works out
     statistics of the whole volume on the way, again and again, for seconds.
     """
-    scene = node.GetScene()
-    clone = scene.CreateNodeByClass(node.GetClassName())
-    clone.UnRegister(None)
-    clone.SetName(scene.GenerateUniqueName(name))
-    clone.CopyOrientation(node)
+    clone = _like(node, name)
     clone.SetVoxelValueQuantity(node.GetVoxelValueQuantity())
     clone.SetVoxelValueUnits(node.GetVoxelValueUnits())
     shown = node.GetDisplayNode()
     if shown is not None:
         clone.SetAndObserveDisplayNodeID(_addDisplay(shown).GetID())
     clone.SetAndObserveImageData(image)
-    scene.AddNode(clone)
+    node.GetScene().AddNode(clone)
     if shown is None:
         clone.CreateDefaultDisplayNodes()
     return clone
+
+
+def addMap(
+    node: slicer.vtkMRMLScalarVolumeNode,
+    name: str,
+    voxels: NDArray[Any],
+    window: tuple[float, float],
+    colorId: str,
+) -> slicer.vtkMRMLScalarVolumeNode:
+    """Add a volume of other values on the grid of another; looks at none of them.
+
+    Args:
+        node: Whose grid it has.
+        name: Of the new volume, if no other has it.
+        voxels: Its values, shape of the node's; their memory is shared.
+        window: Lowest and highest value that is shown.
+        colorId: Of the colours that they are shown in.
+    """
+    scene, made = node.GetScene(), _like(node, name)
+    display = scene.CreateNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    display.UnRegister(None)
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(*window)
+    display.SetAutoThreshold(False)
+    display.SetAndObserveColorNodeID(colorId)
+    scene.AddNode(display)
+    image = vtk.vtkImageData()
+    image.SetDimensions(node.GetImageData().GetDimensions())
+    image.GetPointData().SetScalars(numpy_to_vtk(voxels.reshape(-1)))
+    made.SetAndObserveDisplayNodeID(display.GetID())
+    made.SetAndObserveImageData(image)
+    return scene.AddNode(made)
+
+
+def _like(node: slicer.vtkMRMLScalarVolumeNode, name: str) -> slicer.vtkMRMLScalarVolumeNode:
+    """Return a node, in no scene yet, that lies where another does."""
+    scene = node.GetScene()
+    made = scene.CreateNodeByClass(node.GetClassName())
+    made.UnRegister(None)
+    made.SetName(scene.GenerateUniqueName(name))
+    made.CopyOrientation(node)
+    return made
 
 
 def _addDisplay(

@@ -484,7 +484,7 @@ def test_a_worker_behind_a_launcher_ends_in_the_middle_of_its_work(
 
 
 def test_a_training_behind_a_launcher_ends_with_it(slicer_app, wait_until, monkeypatch):
-    import NoduleSynthLib.PythonProcess as processes
+    import lungsynth_slicer.process as processes
 
     monkeypatch.setattr(processes, "workerCommand", lambda: [sys.executable])
     code = (

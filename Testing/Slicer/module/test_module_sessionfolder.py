@@ -13,7 +13,7 @@ import pytest
 OTHER = """
     import sys, tempfile, time
     sys.path.insert(0, {tree!r})
-    from NoduleSynthLib.SessionFolder import SessionFolder
+    from lungsynth_slicer.sessionfolder import SessionFolder
     tempfile.tempdir = {parent!r}
     folder = SessionFolder()
     (folder.path / "volume-1-1.npy").write_bytes(b"voxels")
@@ -40,7 +40,7 @@ def other_session(tmp_path, slicer_app, module_tree):
 @pytest.fixture
 def remove_stale(open_module):
     open_module("NoduleSynth")
-    from NoduleSynthLib.SessionFolder import removeStale
+    from lungsynth_slicer.sessionfolder import removeStale
 
     return removeStale
 
@@ -73,7 +73,7 @@ def test_next_session_cleans_up_when_it_makes_its_own_folder(
     assert mine.parent == tmp_path
     assert not folder.exists()
     os.utime(mine, (1.0, 1.0))
-    from NoduleSynthLib.SessionFolder import removeStale
+    from lungsynth_slicer.sessionfolder import removeStale
 
     assert removeStale(tmp_path) == [], "one's own lives"
     panel.logic.session.close()
