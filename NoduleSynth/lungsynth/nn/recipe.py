@@ -69,15 +69,25 @@ class NetworkRecipe(ABC):
         """Return an Adam that steps as the precision asks."""
         return self.fabric.setup_optimizers(torch.optim.Adam(parameters, rate, betas))
 
-    def descend(self, optimizer: Any, loss: Tensor) -> None:  # noqa: ANN401 - see ``adam``
+    def descend(
+        self,
+        optimizer: Any,  # noqa: ANN401 - see ``adam``
+        loss: Tensor,
+        *,
+        largest_gradient: float | None = None,
+    ) -> None:
         """Take one step of an optimizer down a loss, the mean over all processes."""
-        self.descend_over(optimizer, [loss], lambda whole: (whole, {}))
+        self.descend_over(
+            optimizer, [loss], lambda whole: (whole, {}), largest_gradient=largest_gradient
+        )
 
     def descend_over(
         self,
         optimizer: Any,  # noqa: ANN401 - see ``adam``
         parts: Sequence[Part],
         losses_of: Callable[[Part], tuple[Tensor, dict[str, Tensor]]],
+        *,
+        largest_gradient: float | None = None,
     ) -> dict[str, Tensor]:
         """Take one step down the mean of a loss over the parts of a batch, one after another.
 
@@ -85,6 +95,7 @@ class NetworkRecipe(ABC):
             optimizer: Which steps.
             parts: Of equal size; memory is needed for one at a time.
             losses_of: From a part to the loss and to what is logged.
+            largest_gradient: Norm to which the gradient over all parameters is cut, if any.
 
         Returns:
             The mean of what is logged, detached.
@@ -101,13 +112,21 @@ class NetworkRecipe(ABC):
                 share = value.detach() / len(parts)
                 logged[name] = logged[name] + share if name in logged else share
         if learns:
-            self._step(optimizer)
+            self._step(optimizer, largest_gradient)
         return logged
 
-    def _step(self, optimizer: Any) -> None:  # noqa: ANN401 - see ``adam``
+    def _step(self, optimizer: Any, largest_gradient: float | None) -> None:  # noqa: ANN401 - see ``adam``
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self.fabric.world_size > 1:
-            groups = optimizer.param_groups
-            mean_gradients(self.fabric, [p for group in groups for p in group["params"]])
+            mean_gradients(self.fabric, parameters)
+        if largest_gradient is not None:
+            # the mean is cut, not each process's own; Fabric takes half precision's scale off first
+            self.fabric.clip_gradients(
+                nn.ParameterList(parameters),
+                optimizer,
+                max_norm=largest_gradient,
+                error_if_nonfinite=False,
+            )
         with scaled_rates(optimizer, self.rate_factor):
             optimizer.step()
 

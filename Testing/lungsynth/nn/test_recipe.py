@@ -21,6 +21,11 @@ class Fabric:
     def setup_optimizers(self, optimizer):
         return optimizer
 
+    def clip_gradients(self, module, optimizer, *, max_norm, error_if_nonfinite):
+        assert not error_if_nonfinite
+        assert [*module.parameters()] == optimizer.param_groups[0]["params"]
+        nn.utils.clip_grad_norm_(module.parameters(), max_norm)
+
     def all_reduce(self, tensor, reduce_op):
         assert reduce_op == "mean"
         return tensor * sum(2.0**n for n in range(self.world_size)) / self.world_size
@@ -74,6 +79,16 @@ def test_processes_step_down_the_mean_of_their_gradients():
 
         assert made.networks.weight.item() == expected
         assert made.sgd.param_groups[0]["lr"] == 0.25
+
+
+def test_the_mean_of_all_processes_is_cut_not_each_gradient():
+    """Gradients 2 and 4, mean 3: cut to 2.5; each cut by itself they would be 2 and 2.5."""
+    for largest, expected in ((2.5, 1 - 0.25 * 2.5), (3.5, 0.25)):
+        made = Slope(Fabric(world_size=2))
+        loss = made.networks(torch.ones(1, 1)).square().mean()
+        made.descend(made.sgd, loss, largest_gradient=largest)
+
+        assert made.networks.weight.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_gradients_of_several_parameters_keep_their_places():

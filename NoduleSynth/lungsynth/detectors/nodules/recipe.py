@@ -128,10 +128,7 @@ class NoduleDetectorRecipe(NetworkRecipe):
         with self.fabric.autocast():
             losses = self.network.losses(images, [boxes.to(device) for _, boxes in made])
         total = torch.stack(list(losses.values())).sum()
-        self.optimizer.zero_grad()
-        self.fabric.backward(total)
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
-        self._step(self.optimizer)
+        self.descend(self.optimizer, total, largest_gradient=LARGEST_GRADIENT)
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def data_summary(self) -> dict[str, object]:
