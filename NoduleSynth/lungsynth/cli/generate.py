@@ -50,8 +50,7 @@ def generate(
     with Reporter(progress) as reporter, made_folder("--output", output):
         reporter.stage("loading the networks")
         from lungsynth.core.errors import LungSynthError
-        from lungsynth.core.registry import resolve
-        from lungsynth.synthesizers import IMAGE_GENERATORS
+        from lungsynth.core.registry import IMAGE_GENERATORS, resolve
         from lungsynth.synthesizers.pggan.gallery import check_gallery, write_film, write_gallery
 
         if film == 1 or film > count:

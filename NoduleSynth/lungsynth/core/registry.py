@@ -8,6 +8,12 @@ from typing import Any
 
 from lungsynth.core.errors import LungSynthError
 
+IMAGE_GENERATORS: dict[str, str] = {
+    "pggan": "lungsynth.synthesizers.pggan:load_pggan",
+}
+"""Those that draw whole radiographs: from (weights file or None, device) to a generator. It stands
+here because detectors work on them too, and these depend on no synthesizer."""
+
 
 def resolve(table: Mapping[str, str], name: str, kind: str = "synthesizer") -> Any:  # noqa: ANN401 - a class of any kind
     """Return the object that ``table`` names as "module:attribute".

@@ -1,7 +1,7 @@
 """Detectors of what is abnormal in radiographs, and the table of them.
 
-The tables hold strings, so that they can be listed before torch is installed, and so that a
-detector works on a generator without depending on the paper that made it.
+The table holds strings, so that it can be listed before torch is installed. Generators that
+detectors work on stand in ``core.registry.IMAGE_GENERATORS``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,3 @@ DETECTORS: dict[str, str] = {
     "pca": "lungsynth.detectors.baselines:PrincipalComponents",
 }
 """Each returns the normal image nearest to a radiograph; all else is ``detectors.scanner``'s."""
-
-GENERATORS: dict[str, str] = {
-    "pggan": "lungsynth.synthesizers.pggan:load_pggan",
-}
-"""From (weights file, device) to a ``detectors.contracts.ImageGenerator``."""

@@ -7,9 +7,8 @@ from typing import Protocol
 
 import torch
 
-from lungsynth.core.registry import resolve
+from lungsynth.core.registry import IMAGE_GENERATORS, resolve
 from lungsynth.data.radiograph_pixels import RadiographScale
-from lungsynth.detectors import GENERATORS
 from lungsynth.detectors.contracts import ImageGenerator
 
 
@@ -38,10 +37,10 @@ def load_generator(path: Path | None, device: str = "auto", system: str = "pggan
     Args:
         path: Weights file; None takes the one that ships.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        system: A name in ``detectors.GENERATORS``.
+        system: A name in ``core.registry.IMAGE_GENERATORS``.
 
     Raises:
         LungSynthError: If there is no such system, or the file is missing, broken, or of another.
     """
-    generator: Generator = resolve(GENERATORS, system, "generator")(path, device)
+    generator: Generator = resolve(IMAGE_GENERATORS, system, "generator")(path, device)
     return generator

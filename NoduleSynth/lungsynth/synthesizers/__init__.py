@@ -25,11 +25,6 @@ CXR_SYNTHESIZERS: dict[str, str] = {
 }
 """Those that put nodules into chest radiographs; a name may stand in both tables."""
 
-IMAGE_GENERATORS: dict[str, str] = {
-    "pggan": "lungsynth.synthesizers.pggan:load_pggan",
-}
-"""Those that draw whole radiographs: from (weights file or None, device) to a generator."""
-
 TRAINABLE: dict[str, str] = {
     "anogan-encoder": "lungsynth.detectors.encoder.recipe:build_recipe",
     "class-aware": "lungsynth.synthesizers.class_aware.build:build_recipe",

@@ -6,10 +6,9 @@ import pytest
 
 import lungsynth.synthesizers
 from lungsynth.core.errors import LungSynthError
-from lungsynth.core.registry import resolve
+from lungsynth.core.registry import IMAGE_GENERATORS, resolve
 from lungsynth.synthesizers import (
     CXR_SYNTHESIZERS,
-    IMAGE_GENERATORS,
     SYNTHESIZERS,
     TRAINABLE,
     load_cxr_synthesizer,
