@@ -46,7 +46,7 @@ lint: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	PYTHONPATH=NoduleSynth $(BIN)/lint-imports
+	PYTHONPATH=NoduleSynth:AnomalyScan $(BIN)/lint-imports
 
 # The modules' tests run on the tree that CMake installs
 test: lint
@@ -62,4 +62,4 @@ bench: .venv/.test
 clean:
 	rm -rf .venv demo_output build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	rm -rf NoduleSynth/*.egg-info
-	find NoduleSynth Testing -name __pycache__ -type d -prune -exec rm -rf {} +
+	find NoduleSynth AnomalyScan Testing -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-TREE = Path(__file__).resolve().parents[2] / "NoduleSynth"
+TREE = Path(__file__).resolve().parents[2]
 FILES = [
-    TREE / "NoduleSynth.py",
-    *sorted((TREE / "NoduleSynthLib").rglob("*.py")),
-    *sorted((TREE / "lungsynth_slicer").rglob("*.py")),
+    TREE / "NoduleSynth" / "NoduleSynth.py",
+    TREE / "AnomalyScan" / "AnomalyScan.py",
+    *sorted((TREE / "NoduleSynth" / "NoduleSynthLib").rglob("*.py")),
+    *sorted((TREE / "NoduleSynth" / "lungsynth_slicer").rglob("*.py")),
+    *sorted((TREE / "AnomalyScan" / "AnomalyScanLib").rglob("*.py")),
 ]
 # Of PySide6, of newer PythonQt alone, or gone in Qt 6
 FOREIGN = {"Signal", "Slot", "Property", "QtCore", "QtGui", "QtWidgets", "QRegExp", "QTextCodec"}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-MODULE = PROJECT / "NoduleSynth"
+MODULE, SCAN_MODULE = PROJECT / "NoduleSynth", PROJECT / "AnomalyScan"
 PACKAGES = ("NoduleSynthLib", "lungsynth_slicer", "lungsynth")
 sys.path.insert(0, str(PROJECT / "Testing" / "cmake"))
 from install_tree import install_tree  # noqa: E402 - Testing is no package on purpose
@@ -33,29 +33,34 @@ def copied(tmp_path):
     for name in ("CMakeLists.txt", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, source)
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.safetensors", "lungsynth*")
-    shutil.copytree(MODULE, source / "NoduleSynth", ignore=ignored)
+    for module in (MODULE, SCAN_MODULE):
+        shutil.copytree(module, source / module.name, ignore=ignored)
     return source
 
 
 def shipped():
-    """Every file that has to be there, relative to the module's folder."""
+    """Every file that has to be there: where it is in the source, by where it is installed."""
     scripts = [MODULE / "NoduleSynth.py"]
     scripts += [path for name in PACKAGES for path in (MODULE / name).rglob("*.py")]
     scripts += [MODULE / "lungsynth" / "py.typed"]
     resources = [path for path in (MODULE / "Resources").rglob("*") if path.is_file()]
-    return {path.relative_to(MODULE) for path in (*scripts, *resources)}
+    scan = [SCAN_MODULE / "AnomalyScan.py", *(SCAN_MODULE / "AnomalyScanLib").rglob("*.py")]
+    scan += [path for path in (SCAN_MODULE / "Resources").rglob("*") if path.is_file()]
+    files = {path.relative_to(MODULE): path for path in (*scripts, *resources)}
+    return files | {path.relative_to(SCAN_MODULE): path for path in scan}
 
 
 def test_the_installed_tree_holds_every_file_unchanged_and_no_other(installed):
     found = {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()}
 
     assert len(found) > 90
-    assert found == shipped()
+    sources = shipped()
+    assert found == set(sources)
     assert {
         name
         for name in found
         if hashlib.sha256((installed / name).read_bytes()).digest()
-        != hashlib.sha256((MODULE / name).read_bytes()).digest()
+        != hashlib.sha256(sources[name].read_bytes()).digest()
     } == set()
 
 
@@ -76,7 +81,7 @@ def test_weights_and_their_card_are_installed(installed):
 
 def test_files_that_other_extensions_may_ship_too_carry_this_ones_name(installed):
     """A Resources/requirements.txt of two modules would overwrite one another."""
-    own = re.compile(r"NoduleSynth|lungsynth|Weights")
+    own = re.compile(r"NoduleSynth|AnomalyScan|lungsynth|Weights")
     resources = [path.relative_to(installed) for path in (installed / "Resources").rglob("*.*")]
 
     assert len(resources) >= 5
@@ -222,7 +227,7 @@ def imported_at_file_scope(tree):
 ALLOWED = {
     *sys.stdlib_module_names,
     *("slicer", "vtk", "qt", "ctk", "SimpleITK", "numpy", "scipy"),
-    *("MRMLCorePython", "NoduleSynthLib", "lungsynth_slicer", "lungsynth"),
+    *("MRMLCorePython", "NoduleSynthLib", "AnomalyScanLib", "lungsynth_slicer", "lungsynth"),
 }
 
 
@@ -236,8 +241,9 @@ def test_the_check_below_sees_an_import_inside_a_class_or_a_condition(source):
 
 def test_slicers_side_imports_nothing_at_file_scope_that_slicer_lacks():
     """An extension whose import fails does not load, and a reviewer of the index looks for it."""
-    files = [MODULE / "NoduleSynth.py"]
+    files = [MODULE / "NoduleSynth.py", SCAN_MODULE / "AnomalyScan.py"]
     files += [path for name in PACKAGES[:2] for path in (MODULE / name).rglob("*.py")]
+    files += (SCAN_MODULE / "AnomalyScanLib").rglob("*.py")
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in files}
 
     assert len(files) >= 3
@@ -247,8 +253,9 @@ def test_slicers_side_imports_nothing_at_file_scope_that_slicer_lacks():
 
 def test_importing_slicers_side_of_the_library_loads_neither_torch_nor_pydicom(installed, tmp_path):
     """What the glue imports of the library, it imports for good: follow it in a real process."""
-    files = [installed / "NoduleSynth.py"]
-    files += [path for name in PACKAGES[:2] for path in (installed / name).rglob("*.py")]
+    files = [installed / "NoduleSynth.py", installed / "AnomalyScan.py"]
+    slicers = (*PACKAGES[:2], "AnomalyScanLib")
+    files += [path for name in slicers for path in (installed / name).rglob("*.py")]
     wanted = set()
     for path in files:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

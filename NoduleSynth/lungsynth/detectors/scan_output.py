@@ -77,6 +77,7 @@ def entry(found: FoundFile, side: int) -> dict[str, Any]:
         "p_value": scan.p_value,
         "conformal_p_value": scan.conformal_p_value,
         "threshold": scan.threshold,
+        "region_threshold": scan.region_threshold,
         "abnormal": scan.abnormal,
         "regions": regions,
         "highest_peak": scan.regions[0].peak if scan.regions else None,
