@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 import lungsynth
 from lungsynth.core.errors import LungSynthError
@@ -24,12 +25,12 @@ from lungsynth.evaluation.cxr_pairs import CxrPairs, draw_known, replaced
 from lungsynth.evaluation.cxr_patch_net import SHIFT_PIXELS, VIEWS, PatchNet, crops_of, turned
 from lungsynth.evaluation.judge import (
     Verdict,
-    area_under_curve,
     bootstrap_interval,
+    learn_pairs,
     pair_accuracy,
-    pair_loss,
 )
 from lungsynth.evaluation.nodule_net import seeded_torch
+from lungsynth.evaluation.statistics import area_under_curve
 from lungsynth.nn.device import choose_device
 from lungsynth.synthesizers import load_cxr_synthesizer
 
@@ -123,22 +124,13 @@ def train_cxr_judge(
     rng = np.random.default_rng(seed)
     with seeded_torch(seed):
         network = PatchNet(1, width=config.width).to(target)
-        adam = torch.optim.AdamW(
-            network.parameters(), config.learning_rate, weight_decay=config.weight_decay
-        )
-        batches = max(1, len(pairs) // config.batch_pairs)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            adam, config.learning_rate, total_steps=config.epochs * batches, pct_start=0.15
-        )
-        for _ in range(config.epochs):
-            network.train()
-            for chosen in np.array_split(rng.permutation(len(pairs)), batches):
-                crops = torch.from_numpy(_both_versions(pairs, chosen, rng)).to(target)
-                loss = pair_loss(network(crops)[:, 0])
-                adam.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                adam.step()
-                schedule.step()
+
+        def output(chosen: NDArray[np.int64]) -> Tensor:
+            crops = torch.from_numpy(_both_versions(pairs, chosen, rng)).to(target)
+            found: Tensor = network(crops)
+            return found[:, 0]
+
+        learn_pairs(network, len(pairs), config, rng, output)
     return network
 
 

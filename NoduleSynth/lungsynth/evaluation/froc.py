@@ -16,9 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from lungsynth.evaluation.statistics import Estimate, bootstrap_by_group
+from lungsynth.evaluation.statistics import Estimate, area_under_curve, bootstrap_by_group
 
 HIT_OVERLAP = 0.2
 """A box hits a nodule from this intersection over union on [shen2022, IV.A; 1]."""
@@ -128,11 +127,9 @@ def image_auc(cases: Sequence[JudgedCase]) -> float:
     """
     positive = np.array([len(case.hits) > 0 for case in cases])
     scores = np.array([case.score for case in cases])
-    count, others = int(positive.sum()), int((~positive).sum())
-    if not count or not others:
+    if positive.all() or not positive.any():
         return float("nan")
-    ranks = stats.rankdata(scores)
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
+    return area_under_curve(scores[positive], scores[~positive])
 
 
 def node21_score(cases: Sequence[JudgedCase]) -> float:

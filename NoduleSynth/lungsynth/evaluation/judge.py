@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from lungsynth.core.errors import LungSynthError
@@ -29,6 +29,7 @@ from lungsynth.evaluation.nodule_net import (
     windows,
 )
 from lungsynth.evaluation.pairs import Pairs
+from lungsynth.evaluation.statistics import area_under_curve, bootstrap_by_group
 from lungsynth.nn.device import choose_device
 
 TEST_TURNS: tuple[tuple[int, tuple[int, ...]], ...] = (
@@ -155,27 +156,77 @@ def train_judge(
     rng = np.random.default_rng(seed)
     with seeded_torch(seed):
         network = NoduleNet(1, width=config.width, dropout=config.dropout).to(target)
-        optimizer = torch.optim.AdamW(
-            network.parameters(), config.learning_rate, weight_decay=config.weight_decay
-        )
-        batches = max(1, len(pairs) // config.batch_pairs)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, config.learning_rate, total_steps=config.epochs * batches, pct_start=0.15
-        )
-        for epoch in range(config.epochs):
-            network.train()
-            for chosen in np.array_split(rng.permutation(len(pairs)), batches):
-                crops = to_tensor(_both_versions(pairs, chosen, rng), target)
-                with half_precision(target):
-                    output = network(crops)
-                loss = pair_loss(output.float()[:, 0])
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-            if on_epoch is not None:
-                on_epoch(epoch + 1)
+
+        def output(chosen: NDArray[np.int64]) -> Tensor:
+            crops = to_tensor(_both_versions(pairs, chosen, rng), target)
+            with half_precision(target):
+                found: Tensor = network(crops)
+            return found.float()[:, 0]
+
+        learn_pairs(network, len(pairs), config, rng, output, on_epoch=on_epoch)
     return network
+
+
+class PairTraining(Protocol):
+    """How a judge learns from pairs."""
+
+    @property
+    def epochs(self) -> int:
+        """Over all pairs."""
+        ...
+
+    @property
+    def batch_pairs(self) -> int:
+        """Pairs in a step."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """Highest, of one cycle."""
+        ...
+
+    @property
+    def weight_decay(self) -> float:
+        """Of every parameter."""
+        ...
+
+
+def learn_pairs(
+    network: nn.Module,
+    count: int,
+    config: PairTraining,
+    rng: np.random.Generator,
+    output: Callable[[NDArray[np.int64]], Tensor],
+    *,
+    on_epoch: Callable[[int], None] | None = None,
+) -> None:
+    """Train a network to tell both versions of pairs apart.
+
+    Args:
+        network: Which learns.
+        count: How many pairs there are.
+        config: How.
+        rng: Draws their order.
+        output: From indices of pairs (B,) to logits (2B,), the real versions first.
+        on_epoch: Called with how many epochs are done.
+    """
+    optimizer = torch.optim.AdamW(
+        network.parameters(), config.learning_rate, weight_decay=config.weight_decay
+    )
+    batches = max(1, count // config.batch_pairs)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=config.epochs * batches, pct_start=0.15
+    )
+    for epoch in range(config.epochs):
+        network.train()
+        for chosen in np.array_split(rng.permutation(count), batches):
+            loss = pair_loss(output(chosen))
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+        if on_epoch is not None:
+            on_epoch(epoch + 1)
 
 
 def pair_loss(output: Tensor) -> Tensor:
@@ -213,13 +264,6 @@ def logits(network: NoduleNet, cubes: NDArray[np.int16], centre: Floats) -> Floa
     return np.concatenate(found).astype(np.float64)
 
 
-def area_under_curve(positive: Floats, negative: Floats) -> float:
-    """Return the chance that a positive scores above a negative, ties counting half."""
-    ranks = rankdata(np.concatenate([positive, negative]))
-    above = ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2
-    return float(above / (len(positive) * len(negative)))
-
-
 def pair_accuracy(generated: Floats, real: Floats) -> float:
     """Return how often the generated version of a nodule scores higher, ties counting half."""
     return float(np.mean((generated > real) + 0.5 * (generated == real)))
@@ -237,11 +281,10 @@ def bootstrap_interval(
 
     A drawn patient comes with both versions of all their nodules.
     """
-    names = np.unique(patient)
-    rows = {name: np.flatnonzero(patient == name) for name in names}
-    values = []
-    for _ in range(resamples):
-        drawn = np.concatenate([rows[name] for name in rng.choice(names, len(names))])
-        values.append(area_under_curve(generated[drawn], real[drawn]))
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    found = bootstrap_by_group(
+        lambda drawn: area_under_curve(generated[drawn], real[drawn]),
+        patient,
+        rng,
+        resamples=resamples,
+    )
+    return found.low, found.high

@@ -102,6 +102,18 @@ def auc_with_covariance(
     return np.asarray(below.mean(axis=1)), np.asarray(covariance)
 
 
+def area_under_curve(positive: NDArray[np.floating], negative: NDArray[np.floating]) -> float:
+    """Return the chance that a positive scores above a negative, ties counting half.
+
+    Args:
+        positive: Scores, one at least.
+        negative: Likewise.
+    """
+    ranks = stats.rankdata(np.concatenate([positive, negative]))
+    above = ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2
+    return float(above / (len(positive) * len(negative)))
+
+
 def delong_interval(
     scores: NDArray[np.floating], labels: NDArray[np.bool_], level: float = LEVEL
 ) -> Estimate:

@@ -11,7 +11,6 @@ from scipy import ndimage
 from lungsynth.core.errors import LungSynthError
 from lungsynth.evaluation.judge import (
     JudgeConfig,
-    area_under_curve,
     bootstrap_interval,
     judge,
     pair_accuracy,
@@ -19,6 +18,7 @@ from lungsynth.evaluation.judge import (
 )
 from lungsynth.evaluation.pairs import Pairs, quantised
 from lungsynth.evaluation.realism import load_for_study
+from lungsynth.evaluation.statistics import area_under_curve
 
 QUICK = JudgeConfig(epochs=2, batch_pairs=8, width=8, seeds=(0,), resamples=50)
 LEARNS = dataclasses.replace(QUICK, epochs=20)

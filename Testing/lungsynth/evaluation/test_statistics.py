@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from lungsynth.evaluation.judge import area_under_curve
 from lungsynth.evaluation.statistics import (
+    area_under_curve,
     auc_with_covariance,
     bootstrap_by_group,
     delong_interval,
