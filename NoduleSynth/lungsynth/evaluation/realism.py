@@ -15,13 +15,13 @@ import numpy as np
 import lungsynth
 from lungsynth.core.contracts import CtSynthesizer
 from lungsynth.data.nodule_cubes import NoduleCubes
+from lungsynth.evaluation.feature_cache import feature_nets
 from lungsynth.evaluation.frechet import (
     FeatureConfig,
     FeatureNet,
     frechet_distance,
     halves_distance,
     mean_over_seeds,
-    train_features,
 )
 from lungsynth.evaluation.judge import JudgeConfig, Verdict, judge
 from lungsynth.evaluation.pairs import Pairs, joined, make_pairs, quantised
@@ -80,7 +80,13 @@ def study(
     """
     tell = on_progress or (lambda _stage, _done, _total: None)
     started = time.perf_counter()
-    nets = _feature_nets(splits["train"], config, tell)
+    nets = feature_nets(
+        splits["train"],
+        config.features,
+        device=config.device,
+        cache=config.cache,
+        on_epoch=partial(tell, "learning features of real nodules"),
+    )
     values: dict[str, Any] = {
         "version": lungsynth.__version__,
         "study": "realism",
@@ -109,20 +115,6 @@ def study(
     values["frechet_floor"] = _floors(splits, split, held_pairs, nets)
     values["seconds"] = time.perf_counter() - started
     return RealismReport(values=values, pairs=held_pairs)
-
-
-def _feature_nets(train: NoduleCubes, config: StudyConfig, tell: Progress) -> dict[int, FeatureNet]:
-    seeds, epochs = config.features.seeds, config.features.epochs
-    nets = {}
-    for turn, seed in enumerate(seeds):
-
-        def on_epoch(done: int, before: int = turn * epochs) -> None:
-            tell("learning features of real nodules", before + done, len(seeds) * epochs)
-
-        nets[seed] = train_features(
-            train, config.features, seed, device=config.device, on_epoch=on_epoch
-        )
-    return nets
 
 
 def _fit_and_held(
