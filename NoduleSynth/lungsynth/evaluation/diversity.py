@@ -28,7 +28,8 @@ from lungsynth.core.contracts import CtSynthesizer
 from lungsynth.core.errors import LungSynthError
 from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.evaluation.feature_cache import feature_nets
-from lungsynth.evaluation.figures import Table, check_picture, figured
+from lungsynth.evaluation.figures import Table, figured
+from lungsynth.evaluation.file_study import FileStudy
 from lungsynth.evaluation.frechet import FeatureConfig, FeatureNet
 from lungsynth.evaluation.generated import Generated, ask, generate
 from lungsynth.evaluation.nodule_distances import (
@@ -41,8 +42,7 @@ from lungsynth.evaluation.nodule_distances import (
 )
 from lungsynth.evaluation.nodule_net import crop
 from lungsynth.evaluation.pairs import chosen_nodules, draw_latent_seed, quantised
-from lungsynth.evaluation.realism import Progress, load_for_study, write_json
-from lungsynth.evaluation.splits import load_splits, nodule_folder
+from lungsynth.evaluation.realism import Progress
 from lungsynth.evaluation.statistics import Estimate, bootstrap_by_group
 
 Floats = NDArray[np.float64]
@@ -292,44 +292,12 @@ def diversity_table(values: Mapping[str, Any]) -> Table:
     )
 
 
-def run_diversity(
-    data: Path,
-    split: str,
-    synthesizers: Sequence[str],
-    weights: Path | None = None,
-    json_path: Path | None = None,
-    *,
-    report_path: Path | None = None,
-    on_progress: Progress | None = None,
-    config: DiversityConfig = DiversityConfig(),
-) -> dict[str, Any]:
-    """Run the study from files to files; what the command line calls.
+def _draw(
+    values: dict[str, Any], made: dict[str, Generated], cubes: NoduleCubes, path: Path
+) -> None:
+    from lungsynth.evaluation.diversity_figure import draw_diversity  # which builds on this module
 
-    Args:
-        data: Folder with the nodule cubes, or whose ``ct_nodules`` is it.
-        split: Whose sites are in-painted.
-        synthesizers: Names; copy-paste takes the training nodules as its bank.
-        weights: Weights in place of those that ship.
-        json_path: Where the numbers go.
-        report_path: Where the picture goes, .png.
-        on_progress: Told what is being done.
-        config: How.
+    draw_diversity(values, made, cubes, path)
 
-    Returns:
-        The numbers.
 
-    Raises:
-        LungSynthError: If the data, a name or the weights are no good, or an output can't be
-            written.
-    """
-    from lungsynth.evaluation.diversity_figure import draw_diversity
-
-    check_picture(report_path)
-    folder = nodule_folder(data)
-    loaded = [load_for_study(name, weights, config.device, folder) for name in synthesizers]
-    splits = load_splits(folder, split)
-    values, made = study(splits, split, loaded, config, on_progress)
-    write_json(values, json_path)
-    if report_path is not None:
-        draw_diversity(values, made, splits[split], report_path)
-    return values
+run_diversity = FileStudy(study, _draw, DiversityConfig())

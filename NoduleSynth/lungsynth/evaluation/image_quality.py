@@ -26,7 +26,8 @@ import lungsynth
 from lungsynth.core.contracts import CtSynthesizer
 from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.evaluation.feature_cache import feature_nets
-from lungsynth.evaluation.figures import Table, check_picture, figured
+from lungsynth.evaluation.figures import Table, figured
+from lungsynth.evaluation.file_study import FileStudy
 from lungsynth.evaluation.frechet import (
     FeatureConfig,
     FeatureNet,
@@ -34,8 +35,7 @@ from lungsynth.evaluation.frechet import (
     mean_over_seeds,
 )
 from lungsynth.evaluation.pairs import HU_HIGH, HU_LOW, Pairs, make_pairs
-from lungsynth.evaluation.realism import Progress, load_for_study, write_json
-from lungsynth.evaluation.splits import load_splits, nodule_folder
+from lungsynth.evaluation.realism import Progress
 from lungsynth.evaluation.statistics import Estimate, bootstrap_by_group
 
 RANGE_HU = float(HU_HIGH - HU_LOW)
@@ -251,43 +251,10 @@ def quality_table(values: Mapping[str, Any]) -> Table:
     )
 
 
-def run_image_quality(
-    data: Path,
-    split: str,
-    synthesizers: Sequence[str],
-    weights: Path | None = None,
-    json_path: Path | None = None,
-    *,
-    report_path: Path | None = None,
-    on_progress: Progress | None = None,
-    config: QualityConfig = QualityConfig(),
-) -> dict[str, Any]:
-    """Run the study from files to files; what the command line calls.
+def _draw(values: dict[str, Any], made: dict[str, Pairs], _: NoduleCubes, path: Path) -> None:
+    from lungsynth.evaluation.quality_figure import draw_quality  # which builds on this module
 
-    Args:
-        data: Folder with the nodule cubes, or whose ``ct_nodules`` is it.
-        split: Whose sites are in-painted.
-        synthesizers: Names; copy-paste takes the training nodules as its bank.
-        weights: Weights in place of those that ship.
-        json_path: Where the numbers go.
-        report_path: Where the picture goes, .png.
-        on_progress: Told what is being done.
-        config: How.
+    draw_quality(values, made, path)
 
-    Returns:
-        The numbers.
 
-    Raises:
-        LungSynthError: If the data, a name or the weights are no good, or an output can't be
-            written.
-    """
-    from lungsynth.evaluation.quality_figure import draw_quality
-
-    check_picture(report_path)
-    folder = nodule_folder(data)
-    loaded = [load_for_study(name, weights, config.device, folder) for name in synthesizers]
-    values, pairs = study(load_splits(folder, split), split, loaded, config, on_progress)
-    write_json(values, json_path)
-    if report_path is not None:
-        draw_quality(values, pairs, report_path)
-    return values
+run_image_quality = FileStudy(study, _draw, QualityConfig())

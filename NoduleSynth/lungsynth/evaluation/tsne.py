@@ -27,13 +27,13 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.evaluation.classes import Labelled, labelled, malignancy_class
 from lungsynth.evaluation.feature_cache import feature_nets
-from lungsynth.evaluation.figures import Table, check_picture, figured
+from lungsynth.evaluation.figures import Table, figured
+from lungsynth.evaluation.file_study import FileStudy
 from lungsynth.evaluation.frechet import FeatureConfig
 from lungsynth.evaluation.generated import Generated, ask, generate
 from lungsynth.evaluation.neighbours import class_shares, own_kind_share
 from lungsynth.evaluation.pairs import draw_latent_seed
-from lungsynth.evaluation.realism import Progress, load_for_study, write_json
-from lungsynth.evaluation.splits import load_splits, nodule_folder
+from lungsynth.evaluation.realism import Progress
 from lungsynth.evaluation.statistics import Estimate
 
 Floats = NDArray[np.float64]
@@ -250,43 +250,10 @@ def tsne_table(values: Mapping[str, Any]) -> Table:
     )
 
 
-def run_tsne(
-    data: Path,
-    split: str,
-    synthesizers: Sequence[str],
-    weights: Path | None = None,
-    json_path: Path | None = None,
-    *,
-    report_path: Path | None = None,
-    on_progress: Progress | None = None,
-    config: TsneConfig = TsneConfig(),
-) -> dict[str, Any]:
-    """Run the study from files to files; what the command line calls.
+def _draw(values: dict[str, Any], made: dict[str, TsneMap], _: NoduleCubes, path: Path) -> None:
+    from lungsynth.evaluation.tsne_figure import draw_maps  # which builds on this module
 
-    Args:
-        data: Folder with the nodule cubes, or whose ``ct_nodules`` is it.
-        split: Whose nodules are mapped.
-        synthesizers: Names; copy-paste takes the training nodules as its bank.
-        weights: Weights in place of those that ship.
-        json_path: Where the numbers go.
-        report_path: Where the picture goes, .png.
-        on_progress: Told what is being done.
-        config: How.
+    draw_maps(values, made, path)
 
-    Returns:
-        The numbers.
 
-    Raises:
-        LungSynthError: If the data, a name or the weights are no good, or an output can't be
-            written.
-    """
-    from lungsynth.evaluation.tsne_figure import draw_maps
-
-    check_picture(report_path)
-    folder = nodule_folder(data)
-    loaded = [load_for_study(name, weights, config.device, folder) for name in synthesizers]
-    values, maps = study(load_splits(folder, split), split, loaded, config, on_progress)
-    write_json(values, json_path)
-    if report_path is not None:
-        draw_maps(values, maps, report_path)
-    return values
+run_tsne = FileStudy(study, _draw, TsneConfig())
