@@ -132,8 +132,9 @@ class CtProjection:
             margin = (PATCH_PIXELS - len(made.mask)) // 2
             around = patch[margin : PATCH_PIXELS - margin, margin : PATCH_PIXELS - margin]
             change = self.strength * added_brightness(made.attenuation, around)
-            if spec.contrast is not None:
-                change = change * np.float32(2 * spec.contrast / change[made.mask > 0.5].mean())
+            inside = made.mask > 0.5
+            if spec.contrast is not None and inside.any():  # else it is asked for again, larger
+                change = change * np.float32(2 * spec.contrast / change[inside].mean())
             values.append(patch + np.pad(change, margin))
             masks.append(np.pad(made.mask, margin))
             details.append(dict(nodule.details))

@@ -66,6 +66,27 @@ def test_strength_multiplies_and_an_asked_contrast_is_reached_exactly(cubes_fold
     assert asked[mask > 0.5].mean() / 2 == pytest.approx(0.11, rel=1e-4)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_nodule_of_less_than_a_pixel_is_nothing_but_numbers(cubes_folder, lung):
+    """3 pixels of a radiograph of 3,000 are 1 of the grid: each of four has a quarter of it."""
+    bank = CtProjection.load(weights=None, device="cpu", bank=cubes_folder).bank
+    change, mask = paint(CtProjection(bank), lung, 1.0, contrast=0.11)
+
+    assert mask.max() <= 0.5
+    assert np.isfinite(change).all()
+    image = Radiograph(
+        np.random.default_rng(1).integers(900, 1100, (64, 3000)).astype(np.uint16),
+        image_plane_matrix(),
+    )
+    position = tuple(image.pixel_to_ras_mm([32.0, 1500.0]))
+    seed = CxrSeed(position, CxrNoduleSpec(diameter_px=3.0, contrast=0.3))
+    made = insert_into_radiograph(image, [seed], CtProjection(bank)).insertions[0]
+
+    assert made.measured.contrast > 0
+    assert not made.within_tolerance, "the grid knows no nodule of 3 of these pixels"
+    assert "5.8 px where 3.0" in made.note
+
+
 def test_film_shows_most_at_middle_grey_and_little_where_it_is_white():
     """Slope 4 v (1 - v): 1 at v = 0.5, 0.36 at 0.9, and never less than 0.15."""
     attenuation = np.full((64, 64), 0.3, np.float32)
