@@ -26,7 +26,8 @@ _ClickException = _UsageError.__bases__[0]
 
 app = typer.Typer(
     name="lungsynth",
-    help="Put synthetic lung nodules into chest CT. For research only, not for diagnosis.",
+    help="Put synthetic lung nodules into chest CTs and radiographs, draw radiographs, and find "
+    "what does not fit in them. For research only, not for diagnosis.",
     context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=True,
     pretty_exceptions_enable=False,
