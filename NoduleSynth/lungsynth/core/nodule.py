@@ -92,15 +92,27 @@ class Seed:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.position_ras_mm) != 3 or not all(map(math.isfinite, self.position_ras_mm)):
-            msg = (
-                f"a seed needs three finite coordinates (R, A, S) in mm; got {self.position_ras_mm}"
-            )
-            raise LungSynthError(msg)
+        check_seed_position(self.position_ras_mm)
 
     def __str__(self) -> str:
-        place = ", ".join(f"{x:.1f}" for x in self.position_ras_mm)
-        return f"seed {self.name} at RAS ({place})" if self.name else f"seed at RAS ({place})"
+        return seed_title(self.name, self.position_ras_mm)
+
+
+def check_seed_position(position_ras_mm: tuple[float, ...]) -> None:
+    """Refuse a seed's position that is not three finite numbers.
+
+    Raises:
+        LungSynthError: If it is not.
+    """
+    if len(position_ras_mm) != 3 or not all(map(math.isfinite, position_ras_mm)):
+        msg = f"a seed needs three finite coordinates (R, A, S) in mm; got {position_ras_mm}"
+        raise LungSynthError(msg)
+
+
+def seed_title(name: str, position_ras_mm: tuple[float, float, float]) -> str:
+    """Return how messages call a seed: by its name, if it has one, and its position."""
+    place = ", ".join(f"{x:.1f}" for x in position_ras_mm)
+    return f"seed {name} at RAS ({place})" if name else f"seed at RAS ({place})"
 
 
 @dataclass(frozen=True)

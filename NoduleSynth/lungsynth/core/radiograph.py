@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lungsynth.core.errors import LungSynthError
+from lungsynth.core.nodule import check_seed_position, seed_title
 from lungsynth.core.volume import Volume
 
 ROBUST_PERCENTILES = (1.0, 99.0)
@@ -228,12 +229,7 @@ class CxrSeed:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.position_ras_mm) != 3 or not all(map(math.isfinite, self.position_ras_mm)):
-            msg = (
-                f"a seed needs three finite coordinates (R, A, S) in mm; got {self.position_ras_mm}"
-            )
-            raise LungSynthError(msg)
+        check_seed_position(self.position_ras_mm)
 
     def __str__(self) -> str:
-        place = ", ".join(f"{x:.1f}" for x in self.position_ras_mm)
-        return f"seed {self.name} at RAS ({place})" if self.name else f"seed at RAS ({place})"
+        return seed_title(self.name, self.position_ras_mm)
