@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lungsynth.cli.insertion import Targets
+from lungsynth.cli.insertion import Targets, tell_device
 from lungsynth.cli.options import Device
 from lungsynth.cli.outputs import Outputs
 from lungsynth.cli.progress import Reporter
@@ -162,8 +162,7 @@ def load_cxr(
 
     reporter.stage(f"loading {name}")
     synthesizer = load_cxr_synthesizer(name, weights=weights, device=str(device), bank=bank)
-    if device is Device.AUTO and synthesizer.weights_sha256 and synthesizer.device == "cpu":
-        reporter.info("no usable GPU found: running on the CPU")
+    tell_device(synthesizer, device, reporter)
     return synthesizer
 
 

@@ -12,7 +12,7 @@ from lungsynth.cli.outputs import Outputs
 from lungsynth.cli.progress import Reporter
 
 if TYPE_CHECKING:
-    from lungsynth.core.contracts import CtSynthesizer
+    from lungsynth.core.contracts import CtSynthesizer, CxrSynthesizer
     from lungsynth.core.insertion import Insertion
     from lungsynth.core.nodule import Seed
     from lungsynth.core.volume import Volume
@@ -50,9 +50,16 @@ def load(
 
     reporter.stage(f"loading {name}")
     synthesizer = load_synthesizer(name, weights=weights, device=str(device), bank=bank)
+    tell_device(synthesizer, device, reporter)
+    return synthesizer
+
+
+def tell_device(
+    synthesizer: CtSynthesizer | CxrSynthesizer, device: Device, reporter: Reporter
+) -> None:
+    """Say so if the CPU had to do where a GPU would have been taken."""
     if device is Device.AUTO and synthesizer.weights_sha256 and synthesizer.device == "cpu":
         reporter.info("no usable GPU found: running on the CPU")
-    return synthesizer
 
 
 def insert_and_write(
