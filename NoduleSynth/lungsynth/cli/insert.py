@@ -243,11 +243,20 @@ def check_kind(
     """Return what the input is, once synthesizer and options are known to go with it.
 
     Raises:
-        LungSynthError: If the synthesizer or an option is for the other kind of image.
+        LungSynthError: If it is neither, or the synthesizer or an option is for the other kind.
     """
+    from lungsynth.io.dicom import modality_of
     from lungsynth.io.radiograph_reading import kind_of  # which loads SimpleITK and pydicom
+    from lungsynth.io.reading import volume_suffix
 
     kind = kind_of(input_path)
+    by_name = volume_suffix(input_path) in VOLUME_SUFFIXES
+    if kind is Kind.CT and input_path.is_file() and not by_name:
+        modality = modality_of(input_path)
+        if modality not in ("", "CT"):
+            # else what is said first is that the output's name is not one of a CT
+            msg = f"{input_path}: modality {modality}; a CT or a radiograph (CR, DX) is needed"
+            raise LungSynthError(msg)
     tables = {Kind.CT: SYNTHESIZERS, Kind.RADIOGRAPH: CXR_SYNTHESIZERS}
     here = tables.pop(kind)
     ((other, elsewhere),) = tables.items()

@@ -140,6 +140,7 @@ def read_file(path: Path) -> Volume:
     if header is None or "Rows" not in header:
         msg = f"{path}: no DICOM image"
         raise LungSynthError(msg)
+    _check_modality(header, str(path))
     if int(header.get("NumberOfFrames") or 1) < 2:
         msg = (
             f"{path}: a 2-D image (one slice); a CT volume is needed: name the folder of the series"
@@ -179,12 +180,16 @@ def _headers(paths: Iterable[Path]) -> list[tuple[Path, Dataset]]:
     return kept or found
 
 
-def _read_series(headers: Sequence[tuple[Path, Dataset]], source: str) -> Volume:
-    first = headers[0][1]
-    modality = str(first.get("Modality") or "CT")
+def _check_modality(header: Dataset, source: str) -> None:
+    modality = str(header.get("Modality") or "CT")
     if modality != "CT":
         msg = f"{source}: modality {modality}; a CT is needed"
         raise LungSynthError(msg)
+
+
+def _read_series(headers: Sequence[tuple[Path, Dataset]], source: str) -> Volume:
+    first = headers[0][1]
+    _check_modality(first, source)
     slices = [one for path, header in headers for one in _slices(path, header)]
     if len(slices) < 2:
         msg = f"{source}: a 2-D image (one slice); a CT volume is needed"

@@ -335,3 +335,12 @@ def test_the_demo_makes_a_radiograph_with_three_nodules(lungsynth, tmp_path):
     assert not changed.any()
     assert (folder / "radiograph_preview.png").is_file()
     assert (folder / "radiograph_nodules.seg.nrrd").is_file()
+
+
+def test_a_mammogram_is_named_whatever_the_output_is_called(insert, tmp_path):
+    source = dicom_file(tmp_path / "breast.dcm", Modality="MG")
+    for name in ("out.dcm", "out.nrrd"):
+        outcome = insert(source, "--output", tmp_path / name, "--auto", "1")
+
+        assert outcome.status == 2
+        assert "breast.dcm: modality MG; a CT or a radiograph (CR, DX) is needed" in outcome.err
