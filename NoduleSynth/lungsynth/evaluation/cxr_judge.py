@@ -190,6 +190,16 @@ def run_cxr_judge(
     if split == "train":
         msg = "judges learn from the train split; report on val or test"
         raise LungSynthError(msg)
+    # at first: what is missing is said before the minutes that drawing takes
+    ready = {
+        name: load_cxr_synthesizer(
+            name,
+            weights=weights if name == "shape-texture" else None,
+            device=device,
+            bank=bank or bank_for(name, data),
+        )
+        for name in names
+    }
     fit_known, held_known = (
         draw_known(
             CxrPatchSampler.load(data, part), count, np.random.default_rng([config.random_seed, n])
@@ -197,11 +207,7 @@ def run_cxr_judge(
         for n, (part, count) in enumerate((("train", config.fit_pairs), (split, config.held_pairs)))
     )
     found = {}
-    for name in names:
-        own = weights if name == "shape-texture" else None
-        synthesizer = load_cxr_synthesizer(
-            name, weights=own, device=device, bank=bank or bank_for(name, data)
-        )
+    for name, synthesizer in ready.items():
         fit, held = (
             replaced(
                 known,

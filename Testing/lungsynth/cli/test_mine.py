@@ -93,6 +93,17 @@ def test_the_judge_compares_synthesizers(lungsynth, study_folder, tmp_path):
     assert "for radiographs there are" in refused.err
 
 
+def test_the_judge_says_that_weights_are_missing_before_it_draws(lungsynth, tmp_path):
+    """An empty folder is not even looked into: drawing on a real one takes minutes."""
+    outcome = lungsynth(
+        *("evaluate", "cxr-judge", "--data", tmp_path, "--synthesizer", "shape-texture"),
+        *("--weights", tmp_path / "missing.safetensors"),
+    )
+
+    assert outcome.status == 2
+    assert "missing.safetensors" in outcome.err
+
+
 def test_copies_come_from_the_drrs_of_the_folder(lungsynth, study_folder, patches_folder, tmp_path):
     import shutil
 
