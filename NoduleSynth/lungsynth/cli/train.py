@@ -12,6 +12,13 @@ import typer
 from lungsynth.cli.options import DATA_HELP, Device, ProgressOption, RandomSeedOption, whole
 from lungsynth.cli.progress import ProgressMode, Reporter
 from lungsynth.core.run_lock import is_first_process
+from lungsynth.synthesizers import TRAINABLE
+
+TRAIN_DATA_HELP = (
+    f"CT nodules: {DATA_HELP[0].lower()}{DATA_HELP[1:]} Radiographs: a folder with labels.csv or "
+    "ChestX-ray14's table; shape-texture: a folder with cxr and ct_nodules; shape-texture-shape: "
+    "LIDC-IDRI's XML files; lung-fields: NAME.png and NAME_mask.png."
+)
 
 
 class Guard(StrEnum):
@@ -42,8 +49,11 @@ class Precision(StrEnum):
 
 
 def train(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which synthesizer, such as mcgan.")],
-    data: Annotated[Path, typer.Option("--data", help=DATA_HELP)],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help=f"Which one: {', '.join(sorted(TRAINABLE))}."),
+    ],
+    data: Annotated[Path, typer.Option("--data", help=TRAIN_DATA_HELP)],
     output: Annotated[
         Path, typer.Option("--output", help="Folder of the run: checkpoint, losses, weights.")
     ],
@@ -112,7 +122,7 @@ def train(
     random_seed: RandomSeedOption = 0,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
-    """Train a synthesizer; a run that was stopped goes on with --resume as if it had not been."""
+    """Train a network; a run that was stopped goes on with --resume as if it had not been."""
     first = is_first_process()  # of those that torchrun may have started
     with Reporter(progress if first else ProgressMode.NONE) as reporter:
         reporter.stage("loading data")

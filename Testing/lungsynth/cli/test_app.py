@@ -40,6 +40,12 @@ def test_help_is_shown(lungsynth, arguments):
     assert outcome.err == ""
 
 
+def test_the_help_of_training_names_all_that_can_be_trained(lungsynth):
+    said = lungsynth("train", "--help").out
+
+    assert all(name in said for name in TRAINABLE)
+
+
 def test_the_command_line_starts_without_torch():
     """Help that takes seconds is no help."""
     script = (
