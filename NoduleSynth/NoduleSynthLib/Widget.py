@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
-import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
-from slicer.util import VTKObservationMixin
 
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.radiograph import Photometric
 from lungsynth_slicer import dependencies
 from lungsynth_slicer.checks import VolumeChecks
 from lungsynth_slicer.nodes import removeWithParts
-from lungsynth_slicer.panels import boundWidgets
+from lungsynth_slicer.parameterpanel import ParameterPanel
 from lungsynth_slicer.radiographs import isRadiograph, setPhotometric, spacingOf
 from lungsynth_slicer.seeds import SeedList
 from NoduleSynthLib.Choices import Choices
@@ -42,21 +39,19 @@ from NoduleSynthLib.SeedsPanel import SeedsPanel, interactionNode
 from NoduleSynthLib.Spheres import Spheres
 
 UI_FILE = "UI/NoduleSynth.ui"
-OWN_PACKAGES = ("NoduleSynthLib", "lungsynth_slicer")
 
 
-class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class NoduleSynthWidget(ScriptedLoadableModuleWidget, ParameterPanel):
     """Wires widgets, logic and scene; what each part does is in its own file."""
+
+    ownPackages = ("NoduleSynthLib", "lungsynth_slicer")
 
     def __init__(self, parent: Any = None) -> None:  # noqa: ANN401 - a qMRMLWidget
         ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic: NoduleSynthLogic | None = None
-        self.p: NoduleSynthParameterNode | None = None
-        self._guiTag: Any = None
+        ParameterPanel.__init__(self)
         self._seedsNode: Any = None
-        self._entered = False
         self._halfPath = ""  # of weights, while it is typed
+        self._orphans: list[Any] = []
         self.packages = Packages()
         self._volumes = VolumeChecks()
 
@@ -71,9 +66,6 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = NoduleSynthLogic()
         self.spheres = Spheres()
-        self._refreshTimer = qt.QTimer()
-        self._refreshTimer.setSingleShot(True)
-        self._refreshTimer.timeout.connect(self.refresh)
         self.insertPanel = InsertPanel(
             self.ui, self.logic, onStart=self._start, onChanged=self.refreshSoon
         )
@@ -97,23 +89,15 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.packagesButton.clicked.connect(lambda *_: self.installPackages())
         self.ui.releaseButton.clicked.connect(lambda *_: self.release())
         scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
-        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.StartSaveEvent, self.onSceneStartSave)
         self.addObserver(scene, scene.EndSaveEvent, self.onSomethingChanged)
-        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
-        self.addObserver(scene, scene.NodeRemovedEvent, self.onSomethingChanged)
-        self._orphans: list[Any] = []
         self._observeInteraction()
-        self.initializeParameterNode()
+        self.beginPanel()
 
     def enter(self) -> None:
         """Come back to the module."""
-        self._entered = True
         self._observeInteraction()
-        self.initializeParameterNode()
+        self.enterPanel()
 
     def exit(self) -> None:
         """Leave for another module; a running insertion goes on."""
@@ -124,56 +108,34 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self) -> None:
         """Let go of everything: Slicer ends, or the module is loaded anew."""
-        self._refreshTimer.stop()
         self.insertPanel.stop()
         self.seedsPanel.stopPlacing()
         self.fineTune.cleanup()
         self.preview.reset()
         self.spheres.hide()
-        self.setParameterNode(None)
+        self.endPanel()
         self.logic.cleanup()
-        self.removeObservers()
 
     def onReload(self) -> None:
         """Load the module's own packages anew, not only its first file."""
-        for name in list(sys.modules):
-            if name.partition(".")[0] in OWN_PACKAGES:
-                del sys.modules[name]
+        self.forgetPackages()
         ScriptedLoadableModuleWidget.onReload(self)
 
     # --- scene ---------------------------------------------------------------------------------
 
-    def onSceneStartClose(self, _caller: Any, _event: Any) -> None:  # noqa: ANN401
+    def sceneCloses(self) -> None:
         """Stop what works on nodes that are about to go."""
         self._orphans.clear()
         self.logic.cancel(_("The scene was closed; the insertion was stopped."))
         self.preview.reset()
         self.spheres.hide()
-        self.setParameterNode(None)
-
-    def onSceneEndClose(self, _caller: Any, _event: Any) -> None:  # noqa: ANN401
-        """Start anew with an empty scene."""
-        if self._entered:
-            self.initializeParameterNode()
-
-    def onSceneStartImport(self, _caller: Any, _event: Any) -> None:  # noqa: ANN401
-        """Let go of the settings: halfway through a scene, selectors would empty them."""
-        self.setParameterNode(None)
-
-    def onSceneEndImport(self, _caller: Any, _event: Any) -> None:  # noqa: ANN401
-        """Take over the settings that a loaded scene brings."""
-        if self._entered:
-            self.initializeParameterNode()
 
     def onSceneStartSave(self, _caller: Any, _event: Any) -> None:  # noqa: ANN401
         """Leave the views as they are without the preview, which is in no file; it comes back."""
         self.previewPanel.hide()
 
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def onNodeAboutToBeRemoved(self, _caller: Any, _event: Any, node: Any) -> None:  # noqa: ANN401
+    def nodeGoes(self, node: Any) -> None:  # noqa: ANN401 - a node
         """Stop a run whose input or output goes."""
-        if self.p is None or node is None:
-            return
         if node is self.preview.node:
             self.preview.hide()
         self._orphans += partsOf(node)
@@ -186,10 +148,6 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 if role == "outputVolume":
                     self.logic.forget(node.GetID())
 
-    def onSomethingChanged(self, _caller: Any = None, _event: Any = None) -> None:  # noqa: ANN401
-        """Bring the panel up to date once Qt gets to it."""
-        self.refreshSoon()
-
     def _observeInteraction(self) -> None:
         """Follow what a click in a view does; the node is another after a scene is closed."""
         node = interactionNode()
@@ -199,44 +157,21 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     # --- parameter node ------------------------------------------------------------------------
 
-    def initializeParameterNode(self) -> None:
-        """Take the scene's settings, and the first volume if none is chosen yet."""
-        if self.p is None:  # each binding costs: Slicer keeps an observer of it for good
-            self.setParameterNode(self.logic.getParameterNode())
-        self.refreshSoon()
-        if self.p.inputVolume is None:
-            volume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if volume is not None and not volume.GetHideFromEditors():
-                self.p.inputVolume = volume
-
-    def setParameterNode(self, p: NoduleSynthParameterNode | None) -> None:
-        """Show and follow these settings."""
-        if self.p is not None:
-            self.p.disconnectGui(self._guiTag)
-            self.removeObserver(
-                self.p.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameters
-            )
-        self.p = self.insertPanel.p = p
+    def takeUp(self, p: NoduleSynthParameterNode | None) -> None:
+        """Hand the settings to the parts."""
+        self.insertPanel.p = p
         self.seedsPanel.begin(p)
         self._observeSeeds(None)
-        if p is None:
-            return
-        self._halfPath = ""
-        self._choices.begin(p)
-        # Not by connectGui: Slicer's gives no tag, so that it could not be taken back
-        self._guiTag = p.connectParametersToGui(boundWidgets(self.ui))
-        self.ui.weightsPathLineEdit.currentPath = p.weights
-        self.addObserver(p.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameters)
-        self.refreshSoon()
+        if p is not None:
+            self._halfPath = ""
+            self._choices.begin(p)
+            self.ui.weightsPathLineEdit.currentPath = p.weights
 
-    def onParameters(self, _caller: Any = None, _event: Any = None) -> None:  # noqa: ANN401
+    def followParameters(self) -> None:
         """Follow a change of the settings, by a widget or by a script."""
-        if self.p is None:
-            return
         self._choices.follow(self.p)
         self._observeSeeds(self.p.seeds)
         self.seedsPanel.parameterChanged()
-        self.refreshSoon()
 
     def _weightsChanged(self, path: str) -> None:
         """Take a path once it names a file: it comes letter by letter while it is typed."""
@@ -295,10 +230,6 @@ class NoduleSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.refreshSoon()
 
     # --- up to date ----------------------------------------------------------------------------
-
-    def refreshSoon(self) -> None:
-        """Bring the panel up to date once Qt gets to it; many changes, one refresh."""
-        self._refreshTimer.start(0)
 
     def refresh(self) -> None:
         """Show what the scene holds and what can be done with it."""
