@@ -7,6 +7,7 @@ CTs with the shadows of their nodules, and what radiographs are boxed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,12 +201,15 @@ def place_in(
     try:
         lungs = find_lung_fields(image).mask(image.pixels.shape, behind=True)
     except LungSynthError:
+        lungs = np.zeros(image.pixels.shape, bool)
+    top, left = math.ceil(low * rows), math.ceil(low * columns)
+    inside = np.argwhere(lungs[top : int(high * rows), left : int(high * columns)])
+    inside += np.array([top, left])
+    if not len(inside):
         if wanted is None:
             return draw_place(image, rng)
-        return float(np.clip(wanted[0], low, high) * rows), float(
-            np.clip(wanted[1], low, high) * columns
-        )
-    inside = np.argwhere(lungs[: int(high * rows), : int(high * columns)])
+        row, column = np.clip(wanted, low, high) * (rows, columns)
+        return float(row), float(column)
     if wanted is None:
         row, column = inside[int(rng.integers(len(inside)))]
     else:

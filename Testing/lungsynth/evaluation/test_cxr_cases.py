@@ -56,6 +56,22 @@ def test_a_place_of_another_radiograph_moves_to_the_nearest_point_of_the_lungs(f
     assert place_in(image, (80 / 200, 110 / 160), rng) == (80, 110)
 
 
+@pytest.mark.parametrize("box", [(0, 120, 0, 60), (60, 200, 100, 160), (60, 120, 0, 5)])
+def test_lungs_that_touch_the_border_are_no_place_for_a_nodule_there(film, monkeypatch, box):
+    """All stay 0.06 of 200 rows and of 160 columns away, also where no lung is left then."""
+    top, bottom, left, right = box
+    seen = np.zeros((2, 200, 160), np.float32)
+    seen[0, top:bottom, left:right] = 1
+    monkeypatch.setattr(cxr_cases, "find_lung_fields", lambda _image: LungFields(seen))
+    image = as_radiograph(film)
+
+    for wanted in (None, (0.0, 0.0), (1.0, 1.0), (0.4, 0.01)):
+        for n in range(8):
+            row, column = place_in(image, wanted, np.random.default_rng(n))
+            assert 12 <= row <= 188
+            assert 9.6 <= column <= 150.4
+
+
 def test_without_lungs_the_place_stays_off_the_border(film, monkeypatch):
     def none_found(_image):
         raise LungSynthError("no pair of lung fields was found")  # noqa: EM101
