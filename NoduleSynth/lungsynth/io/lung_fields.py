@@ -28,7 +28,7 @@ def read_lung_fields(path: Path, image: Radiograph) -> NDArray[np.float32]:
         1 in the lung on the left and on the right of the picture, else 0, (2, rows, columns).
 
     Raises:
-        LungSynthError: If it cannot be read, has another size, or holds no lung on either side.
+        LungSynthError: If it cannot be read, has another size, holds no lung, or nothing but lung.
     """
     suffix = volume_suffix(path)
     if not path.exists():
@@ -56,6 +56,9 @@ def read_lung_fields(path: Path, image: Radiograph) -> NDArray[np.float32]:
     columns_of_lung = np.nonzero(lungs.any(axis=0))[0]
     if not len(columns_of_lung):
         msg = f"{path}: no lung in it (every pixel is 0)"
+        raise LungSynthError(msg)
+    if lungs.all():
+        msg = f"{path}: no mask of lungs: every pixel would be lung"
         raise LungSynthError(msg)
     middle = (columns_of_lung[0] + columns_of_lung[-1] + 1) // 2
     sides = np.zeros((2, *lungs.shape), np.float32)

@@ -143,6 +143,7 @@ def test_lung_fields_come_from_masks_and_label_maps(tmp_path):
     for name, pixels, said in (
         ("small.png", lungs[:100], "500 x 100 pixels, where the radiograph has 500 x 300"),
         ("empty.png", lungs * 0, "no lung in it"),
+        ("full.png", lungs * 0 + 200, "every pixel would be lung"),
     ):
         with pytest.raises(LungSynthError, match=said):
             read_lung_fields(write(tmp_path / name, pixels), image)
