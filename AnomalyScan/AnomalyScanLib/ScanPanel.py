@@ -22,6 +22,7 @@ from lungsynth_slicer.plots import PlotHolder
 from lungsynth_slicer.views import jumpTo
 
 TICK_MS = 1000
+FAINT = 0.5  # outlines of the regions that are not the chosen one
 
 
 class ScanPanel:
@@ -216,6 +217,5 @@ class ScanPanel:
             return
         display = self._outputs.segmentation.GetDisplayNode()
         for other in self._outputs.result.regions:
-            strong = other.label == region.label
-            display.SetSegmentOpacity2DOutline(segmentIdOf(other), 1.0 if strong else 0.5)
-            display.SetSegmentOpacity2DFill(segmentIdOf(other), 1.0 if strong else 0.0)
+            opacity = 1.0 if other.label == region.label else FAINT
+            display.SetSegmentOpacity2DOutline(segmentIdOf(other), opacity)

@@ -109,7 +109,10 @@ class Scanning:
             raise LungSynthError(msg)
         self._onDone, self._onError = onDone, onError
         self._number += 1
-        out = self._place() / f"scan-{self._number}"
+        place = self._place()
+        for old in place.glob("scan-*"):  # of a scan that was cancelled
+            shutil.rmtree(old, ignore_errors=True)
+        out = place / f"scan-{self._number}"
         name = f"volume '{node.GetName()}'"
         spacingKnown = spacingOf(node) is not None
 

@@ -65,6 +65,33 @@ def test_without_weights_that_ship_one_line_says_what_to_choose(
     assert panel.ui.scanButton.enabled
 
 
+def test_what_is_scanned_says_how_its_values_are_to_be_read(
+    open_scan, film, wait_until, slicer_app, tmp_path, monkeypatch
+):
+    import slicer
+
+    import AnomalyScanLib.Scanning as scanning
+    from lungsynth.io.radiograph_reading import lateral_view, read_radiograph
+    from lungsynth_slicer.sharing import VolumeSharer
+
+    panel = open_scan()
+    slicer_app.processEvents()
+    panel.ui.invertedCheckBox.click()
+    tags = {"0018,5101": "LL", "0018,0015": "CHEST"}
+    monkeypatch.setattr(scanning, "dicomValue", lambda _node, tag: tags.get(tag, ""))
+    shared = []
+    sharer = VolumeSharer(tmp_path, ".nrrd", scanning.radiographHeader)
+    sharer.share(film, lambda path, _new: shared.append(path), pytest.fail)
+    wait_until(lambda: shared)
+
+    image = read_radiograph(shared[0])
+    assert image.photometric == "MONOCHROME1"
+    assert image.pixel_spacing_mm == pytest.approx((1.3, 1.1))
+    assert lateral_view(image) == "ViewPosition LL"
+    assert image.header["DICOM_BodyPartExamined"] == "CHEST"
+    assert (image.pixels == slicer.util.arrayFromVolume(film)[0]).all()
+
+
 def test_threshold_and_opacity_move_the_overlay(open_scan, film, scanned, slice_view, slicer_app):
     view = slice_view(film, size=(280, 280))
     view.fit()

@@ -75,7 +75,7 @@ def test_a_scan_finds_what_the_command_finds(
         expected = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
         expected = np.abs(expected) if kind == "heatmap" else expected
         found = slicer.util.arrayFromVolume(node)
-        assert found == pytest.approx(expected, abs=0.02 * np.abs(expected).max()), kind
+        assert np.abs(found - expected).max() <= 0.02 * np.abs(expected).max(), kind
     assert panel.p.threshold == pytest.approx(outputs.result.regionThreshold, abs=0.051)
     assert panel.ui.regionsTable.rowCount == len(one["regions"])
     assert watch.longest_gap_s < 0.5  # on a busy machine; test_the_event_loop... is stricter
@@ -145,6 +145,7 @@ def test_a_kill_from_outside_and_a_removed_radiograph_are_said(
     wait_until(lambda: not panel.logic.running, 20)
     assert said(panel).startswith("the scan was killed, perhaps because memory ran out")
 
+    slicer_app.processEvents()
     panel.ui.scanButton.click()
     wait_until(lambda: panel.logic.processId, 20)
     process_id = panel.logic.processId
