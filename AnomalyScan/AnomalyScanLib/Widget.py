@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 
 from AnomalyScanLib.BatchPanel import BatchPanel
+from AnomalyScanLib.LatentPanel import LatentPanel
 from AnomalyScanLib.Logic import AnomalyScanLogic
 from AnomalyScanLib.Outputs import INPUT, outputsOf, partsOf
 from AnomalyScanLib.ScanPanel import ScanPanel
@@ -52,6 +53,7 @@ class AnomalyScanWidget(ScriptedLoadableModuleWidget, ParameterPanel):
         self.batchPanel = BatchPanel(
             self.ui, onStart=self.ensurePackages, onChanged=self.refreshSoon
         )
+        self.latentPanel = LatentPanel(self.ui, onStart=self.ensurePackages)
         for name in OPTIONS:
             field = self._pathField(name)
             field.filters = ctk.ctkPathLineEdit.Files
@@ -73,6 +75,7 @@ class AnomalyScanWidget(ScriptedLoadableModuleWidget, ParameterPanel):
         """Let go of everything: Slicer ends, or the module is loaded anew."""
         self.scanPanel.stop()
         self.batchPanel.stop()
+        self.latentPanel.stop()
         self.endPanel()
         waitForStopped()
         self.logic.cleanup()
@@ -105,7 +108,7 @@ class AnomalyScanWidget(ScriptedLoadableModuleWidget, ParameterPanel):
 
     def takeUp(self, p: Any) -> None:  # noqa: ANN401 - a parameter node or None
         """Hand the settings to the parts."""
-        self.scanPanel.p = self.batchPanel.p = p
+        self.scanPanel.p = self.batchPanel.p = self.latentPanel.p = p
         if p is None:
             return
         self._showPaths()

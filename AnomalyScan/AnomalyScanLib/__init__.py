@@ -13,5 +13,6 @@ ScanPanel      Scan, Cancel, the score, the regions
 RegionTable    the table of regions
 ScorePlot      the score among those of normal radiographs
 BatchPanel     a folder in, tables and a page out
+LatentPanel    a slider for each axis of a generator, and the image there
 =============  ==================================================================================
 """

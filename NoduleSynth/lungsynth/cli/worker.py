@@ -31,6 +31,7 @@ from lungsynth.core.volume import Volume
 from lungsynth.io.hounsfield import check_hounsfield
 
 if TYPE_CHECKING:
+    from lungsynth.cli.worker_latent import LatentDesk
     from lungsynth.cli.worker_radiograph import RadiographDesk
     from lungsynth.core.contracts import CtSynthesizer, CxrSynthesizer
     from lungsynth.imaging.lungs import CoarseLungs
@@ -55,6 +56,7 @@ class Worker:
         self._volume: Volume | None = None
         self._lungs: CoarseLungs | None = None
         self._desk: RadiographDesk | None = None  # in place of a volume
+        self._latent: LatentDesk | None = None
         self._synthesizer: CtSynthesizer | None = None
         self._painter: CxrSynthesizer | None = None
         self._weights: Path | None = None
@@ -66,6 +68,8 @@ class Worker:
             "preview": self._preview,
             "propose": self._propose,
             "check": self._check,
+            "load-axes": self._load_axes,
+            "draw": self._draw,
         }
 
     def answer(self, line: str | bytes) -> bool:
@@ -270,6 +274,19 @@ class Worker:
                 note = place_note(volume, seed)
                 warnings += [{"index": index, "message": note}] if note else []
         return {"problems": problems, "warnings": warnings}
+
+    def _load_axes(self, request: Request) -> Result:
+        from lungsynth.cli.worker_latent import LatentDesk
+
+        self._latent = None
+        self._latent = LatentDesk(request)
+        return {"names": list(self._latent.names), "device": str(self._latent.generator.device)}
+
+    def _draw(self, request: Request) -> Result:
+        if self._latent is None:
+            msg = "no axes are loaded; send a 'load-axes' request first"
+            raise LungSynthError(msg)
+        return self._latent.draw(request)
 
     def _opened(self) -> Volume:
         if self._volume is None:

@@ -42,6 +42,7 @@ def weights(module_tree, tmp_path_factory):
         generator=str(folder / "pggan" / "pggan.safetensors"),
         encoder=str(folder / "encoder" / "anogan-encoder.safetensors"),
         images=folder / "cxr",
+        axes=str(folder / "axes.safetensors"),
     )
 
 

@@ -11,6 +11,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from lungsynth.cli.app import run
+from lungsynth.detectors.generator import load_generator
+from lungsynth.detectors.latent_axes import LatentAxes
+from lungsynth.evaluation.axes_study import save_axes
 
 SIDE = 128
 
@@ -28,7 +31,7 @@ def chest(rng, *, abnormal):
 
 
 def main(folder):
-    """Write cxr/, pggan.safetensors, anogan-encoder.safetensors and scan.safetensors."""
+    """Write cxr/, a generator, its encoder, scan.safetensors and axes.safetensors."""
     data = folder / "cxr"
     data.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -54,6 +57,10 @@ def main(folder):
     command += ["--steps", 40, "--calibration", folder / "scan.safetensors"]
     command += ["--json", folder / "study.json"]
     assert run([*map(str, command), *quiet]) == 0
+    generator = load_generator(pggan, "cpu")
+    directions = np.eye(2, generator.latent_size)  # not found, but axes all the same
+    axes = LatentAxes(("Effusion", "Mass"), directions, {}, {})
+    save_axes(folder / "axes.safetensors", axes, generator.weights_sha256)
 
 
 if __name__ == "__main__":
