@@ -20,7 +20,7 @@ THUMBNAIL = PROJECT / "NoduleSynth" / "Resources" / "Icons" / "NoduleSynth-Thora
 FOOTER = "Drawn by 3D Slicer's slice views (slicer-core) on a phantom: synthetic, no patient"
 LARGEST = 150_000  # bytes: all that is committed counts for the Extensions Index
 LUNG_WINDOW, LUNG_LEVEL = 1500, -600
-KINDS = ((17.0, "solid"), (19.0, "part-solid"), (18.0, "ground-glass"))
+KINDS = ((13.0, "solid"), (16.0, "part-solid"), (15.0, "ground-glass"))
 GAP, LINE = 6, 22
 SIZE = (320, 250)
 
@@ -51,7 +51,7 @@ def places(phantom):
     from lungsynth.core.nodule import NoduleSpec
     from lungsynth.imaging.proposal import propose_seeds
 
-    specs = [NoduleSpec(20.0)] * 12
+    specs = [NoduleSpec(34.0)] * 12  # room around the nodules that are drawn there
     seeds = propose_seeds(phantom, len(specs), np.random.default_rng(11), specs=specs)
     found = [seed.position_ras_mm for seed in seeds]
     return sorted(found, key=lambda place: abs(place[2] + 10))[: len(KINDS)]  # not in an apex
