@@ -72,12 +72,12 @@ def draw_mean_hu(spec: NoduleSpec) -> float:
     """Draw the density of a nodule from its latent seed, as densities of its class are spread.
 
     Partial volume darkens small nodules. What is drawn keeps off the ends of the class's range,
-    for the nodule that is made of it will miss it by a little.
+    for the nodule that is made of it will miss it by a little; more so off the lower one, where
+    ground glass is hardly to be told from lung and its diameter not to be measured.
     """
     low, high = ATTENUATION_HU_RANGE[spec.attenuation]
     rng = np.random.default_rng((spec.latent_seed, 1))
     lines = np.array(DENSITY_BY_LOG2_DIAMETER[spec.attenuation], dtype=np.float64)
     quantiles = np.sort(lines @ [1.0, np.log2(spec.diameter_mm / 8)])  # lines may cross
     drawn = np.interp(rng.uniform(), DENSITY_QUANTILES, quantiles)
-    margin = (high - low) / 20
-    return float(np.clip(drawn, low + margin, high - margin))
+    return float(np.clip(drawn, low + (high - low) / 10, high - (high - low) / 20))

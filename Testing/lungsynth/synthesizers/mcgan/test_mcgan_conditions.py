@@ -46,8 +46,7 @@ def test_drawn_densities_lie_in_their_class(attenuation, diameter_mm):
     low, high = ATTENUATION_HU_RANGE[attenuation]
     drawn = [draw_mean_hu(NoduleSpec(diameter_mm, attenuation, None, s)) for s in range(100)]
 
-    margin = (high - low) / 20
-    assert low + margin <= min(drawn) < max(drawn) <= high - margin
+    assert low + (high - low) / 10 <= min(drawn) < max(drawn) <= high - (high - low) / 20
     assert drawn == [
         draw_mean_hu(NoduleSpec(diameter_mm, attenuation, None, s)) for s in range(100)
     ]
