@@ -34,7 +34,7 @@ def test_what_is_for_untrained_networks_is_left_out():
     assert (config.total_steps, config.decay_steps, config.promise_start) == (400, 100, 0)
     assert config.generator_learning_rate == pytest.approx(6e-5)
     assert config.critic_learning_rate == PRESETS["default"].critic_learning_rate
-    assert config.l1_weight_start == config.l1_weight_end == 0.5
+    assert config.l1_weight_start == config.l1_weight_end == 0.05
     paper = fine_tuned(PAPER_PRESETS["paper"], FINE_TUNING["large"])
     assert (paper.total_steps, paper.learning_rate) == (4000, pytest.approx(1.4e-4))
 
