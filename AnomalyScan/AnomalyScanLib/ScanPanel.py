@@ -99,6 +99,8 @@ class ScanPanel:
                 self._clock.start()
                 self._tick()
             self._onChanged()
+            # at once: the panel as a whole follows only when Slicer is idle
+            self.ui.cancelButton.enabled = self.logic.running
 
     def cancel(self, said: str) -> None:
         """Stop the scan; the scene stays as it was."""

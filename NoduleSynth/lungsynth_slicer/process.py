@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -101,15 +102,17 @@ class PythonProcess:
     def _finished(self) -> None:
         if self in _dying:
             _dying.remove(self)
-        if not self._over:
-            self._readError()
-            self._readOutput()
+        if self._over:  # stopped: nobody waits, and the process may be deleted already
+            with contextlib.suppress(RuntimeError, ValueError):
+                self._process.deleteLater()
+            return
+        self._readError()
+        self._readOutput()
         crashed = self._process.exitStatus() == qt.QProcess.CrashExit
         status = int(self._process.exitCode())
         self._process.deleteLater()  # its connections hold this object, and this object holds it
-        if not self._over:
-            self._over = True
-            self._tell(status, crashed=crashed)
+        self._over = True
+        self._tell(status, crashed=crashed)
 
     def _tell(self, status: int, *, crashed: bool) -> None:
         """Call what is waiting for the end."""
