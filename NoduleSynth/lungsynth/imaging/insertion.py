@@ -32,8 +32,10 @@ from lungsynth.imaging.voi import Voi, box_taper, locate_voi
 
 TAPER_VOXELS = 4
 """(ours) Eighth of the box over which a difference fades out towards each face."""
-ROUNDS = 5
-"""How often a nodule is made again until it keeps what was asked."""
+ROUNDS_PER_DRAW = 5
+"""How often a nodule is made in boxes of other sizes before it is drawn anew."""
+ROUNDS = 4 * ROUNDS_PER_DRAW
+"""How often a nodule is made at most until it keeps what was asked."""
 RIM_FADE_MM = (2.5, 6.0)
 """(ours) From where around a nodule lung tissue is kept, and from where wholly."""
 WALL_HU = -300.0
@@ -221,26 +223,41 @@ def make_nodules(
 ) -> list[Attempt]:
     """Make a batch of nodules and calibrate each until it is what was asked, or tries are spent.
 
-    A nodule of the wrong size is made again in a box that is larger or smaller by as much.
+    A nodule of the wrong size is made again in a box that is larger or smaller by as much. If
+    that does not help, another nodule is drawn, always the same one for a latent seed.
     """
     asked_box = [synthesizer.box_mm(seed.spec.diameter_mm) for seed in seeds]
+    drawn = list(seeds)
     scale = [1.0] * len(seeds)
     best: list[Attempt | None] = [None] * len(seeds)
     open_items = list(range(len(seeds)))
-    for _ in range(rounds):
+    for turn in range(rounds):
+        draw, tries = divmod(turn, ROUNDS_PER_DRAW)
+        if draw and not tries:
+            open_items = [n for n in open_items if (made := best[n]) and made.miss(seeds[n]) > 1]
+            for n in open_items:
+                drawn[n], scale[n] = _drawn_anew(seeds[n], draw), 1.0
+        if not open_items:
+            break
         box_mm = [asked_box[n] * scale[n] for n in open_items]
-        tried = _attempt(volume, [seeds[n] for n in open_items], box_mm, synthesizer, replaced)
+        tried = _attempt(volume, [drawn[n] for n in open_items], box_mm, synthesizer, replaced)
         for n, attempt in zip(open_items, tried, strict=True):
             known = best[n]
             if known is None or attempt.miss(seeds[n]) < known.miss(seeds[n]):
                 best[n] = attempt
+                if draw:
+                    attempt.details["drawn_anew"] = str(draw)
             ratio = seeds[n].spec.diameter_mm / max(attempt.measured.diameter_mm, 1e-3)
             scale[n] = float(np.clip(scale[n] * np.clip(ratio, 0.7, 1.4), 0.5, 2.0))
         # Half the tolerance: other ways to measure a nodule shall agree too.
         open_items = [n for n in open_items if (made := best[n]) and made.miss(seeds[n]) > 0.5]
-        if not open_items:
-            break
     return [attempt for attempt in best if attempt is not None]
+
+
+def _drawn_anew(seed: Seed, draw: int) -> Seed:
+    """Return the seed with another latent seed that follows from its own."""
+    other = np.random.SeedSequence([seed.spec.latent_seed, draw]).generate_state(1)[0]
+    return replace(seed, spec=replace(seed.spec, latent_seed=int(other)))
 
 
 def _attempt(

@@ -265,6 +265,35 @@ def test_rounds_limit_how_often_a_nodule_is_made(lung_volume, make_balls, monkey
     assert len(calls) == 2 + engine.ROUNDS
 
 
+def test_a_nodule_that_never_fits_is_drawn_anew(lung_volume, make_balls, monkeypatch):
+    volume = lung_volume(((70, 70, 70), np.diag([-1.0, -1.0, 1.0, 1.0])))
+    maker, asked = make_balls(), []
+    right = maker.inpaint
+
+    def only_another(context_hu, specs, box_mm):
+        asked.append((specs[0].latent_seed, box_mm[0]))
+        made = right(context_hu, specs, box_mm)
+        if specs[0].latent_seed == 5:
+            made.mask[:] = 0
+        return made
+
+    monkeypatch.setattr(maker, "inpaint", only_another)
+    seed = seed_at(volume, (35, 35, 35))
+    seed = replace(seed, spec=replace(seed.spec, latent_seed=5))
+    (made,) = make_all(volume, [seed], maker)
+    again = list(asked)
+    (same,) = make_all(volume, [seed], maker)
+
+    assert [latent for latent, _ in again[:5]] == [5] * 5
+    assert len(again) == engine.ROUNDS_PER_DRAW + 1
+    assert again[5][0] != 5
+    assert again[5][1] == again[0][1]  # the new one starts in the box that was asked for
+    assert made.miss(seed) < 0.5
+    assert made.details["drawn_anew"] == "1"
+    assert asked[6:] == again
+    np.testing.assert_array_equal(made.voxels, same.voxels)
+
+
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_nan_near_a_seed_is_refused_by_name(lung_volume, make_balls, value):
