@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from lungsynth.core.density import BENIGN_RATING, MALIGNANT_RATING
 from lungsynth.core.errors import LungSynthError
 from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.data.voi_batches import Augmentation, NoduleVoiSampler
-from lungsynth.synthesizers.class_aware.conditions import BENIGN_RATING, MALIGNANT_RATING
 from lungsynth.synthesizers.class_aware.config import PRESETS
 from lungsynth.synthesizers.class_aware.kinds import KINDS
 from lungsynth.synthesizers.class_aware.paper import PAPER_PRESETS

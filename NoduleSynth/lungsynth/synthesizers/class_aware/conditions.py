@@ -11,11 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lungsynth.core.nodule import ATTENUATION_HU_RANGE, Attenuation, Malignancy, NoduleSpec
+from lungsynth.core.density import (
+    BENIGN_RATING,
+    MALIGNANT_RATING,
+    density_at,
+    density_rank,
+    within_class,
+)
+from lungsynth.core.nodule import Attenuation, Malignancy, NoduleSpec
 
 ATTENUATIONS = tuple(Attenuation)
 CONDITION_FEATURES = 7
-BENIGN_RATING, MALIGNANT_RATING = 2.0, 4.0
 RATINGS = ("malignancy", "spiculation", "lobulation", "margin", "sphericity", "calcification")
 """Columns of the table that the reader is taught; the first is promised."""
 
@@ -25,15 +31,6 @@ _RATING_BY_LOG2_DIAMETER = {
     Attenuation.GROUND_GLASS: (3.21, 0.55, 0.44),
 }
 """Malignancy of the real training nodules: at 8 mm, per doubling, deviation (ours)."""
-_DENSITY_BY_LOG2_DIAMETER = {
-    Attenuation.SOLID: ((-5.0, 220.0, 241.0), (-329.0, 145.0, 120.0), (-307.0, 96.0, 97.0)),
-    Attenuation.PART_SOLID: ((-461.0, 44.0, 144.0), (-454.0, 44.0, 144.0), (-447.0, 44.0, 144.0)),
-    Attenuation.GROUND_GLASS: ((-684.0, -5.0, 80.0), (-684.0, -5.0, 80.0), (-675.0, -5.0, 80.0)),
-}
-"""Mean HU inside the mask of real benign, undecided and malignant nodules, in the same way (ours).
-
-Over half of the benign solid ones are calcified, no malignant one is: that is the difference.
-"""
 
 
 def condition_vector(
@@ -80,16 +77,6 @@ def class_name(rating: float) -> str:
     return Malignancy.MALIGNANT if rating >= MALIGNANT_RATING else "undecided"
 
 
-def expected_density(
-    diameter_mm: float, attenuation: Attenuation, rating: float
-) -> tuple[float, float]:
-    """Return mean and deviation of the density, in HU, of real nodules like this."""
-    classes = _DENSITY_BY_LOG2_DIAMETER[attenuation]
-    level = 0 if rating <= BENIGN_RATING else 2 if rating >= MALIGNANT_RATING else 1
-    intercept, slope, deviation = classes[level]
-    return intercept + slope * float(np.log2(diameter_mm / 8)), deviation
-
-
 def draw_rating(spec: NoduleSpec) -> float:
     """Draw how malignant a nodule is from its latent seed.
 
@@ -106,17 +93,27 @@ def draw_rating(spec: NoduleSpec) -> float:
 
 
 def draw_mean_hu(spec: NoduleSpec, rating: float) -> float:
-    """Draw the density of a nodule from its latent seed, kept off the ends of its class's range.
+    """Draw the density of a nodule from its latent seed, as densities of its class are spread.
 
-    The same seed draws as far above or below what is usual, whatever the malignancy.
+    The same seed draws the same rank among its like, whatever the malignancy.
     """
-    expected, deviation = expected_density(spec.diameter_mm, spec.attenuation, rating)
-    rng = np.random.default_rng((spec.latent_seed, 1))
-    return within_class(spec.attenuation, expected + deviation * rng.standard_normal())
+    rank = float(np.random.default_rng((spec.latent_seed, 1)).uniform())
+    return within_class(
+        spec.attenuation, density_at(rank, spec.diameter_mm, spec.attenuation, rating)
+    )
 
 
-def within_class(attenuation: Attenuation, mean_hu: float) -> float:
-    """Return a density moved into the class's range, a tenth of it off its ends."""
-    low, high = ATTENUATION_HU_RANGE[attenuation]
-    tenth = (high - low) / 10
-    return float(np.clip(mean_hu, low + tenth, high - tenth))
+def density_as_if(
+    mean_hu: float, diameter_mm: float, attenuation: Attenuation, known: float, asked: float
+) -> float:
+    """Return the density of the same rank among nodules of another malignancy.
+
+    Args:
+        mean_hu: Of a real nodule.
+        diameter_mm: Of it.
+        attenuation: Of it.
+        known: Its malignancy.
+        asked: The other.
+    """
+    rank = density_rank(mean_hu, diameter_mm, attenuation, known)
+    return within_class(attenuation, density_at(rank, diameter_mm, attenuation, asked))

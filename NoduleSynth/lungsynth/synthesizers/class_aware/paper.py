@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool3d, interpolate, max_pool3d, pad
 
 from lungsynth.core.contracts import BOX_VOXELS, GRID_VOXELS
+from lungsynth.core.density import MALIGNANT_RATING
 from lungsynth.imaging.voi import box_taper
 from lungsynth.nn.centre_unet import CentreSegmenter, central
 from lungsynth.nn.contextual_attention import ContextualAttention
 from lungsynth.nn.intensities import to_unit
 from lungsynth.nn.noise import Noise
 from lungsynth.synthesizers.class_aware.conditions import (
-    MALIGNANT_RATING,
     told_fill,
     told_rating,
 )

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lungsynth.core.density import MALIGNANT_RATING
 from lungsynth.data.voi_batches import NoduleVoiSampler
 from lungsynth.losses.adversarial import generator_wasserstein_loss, gradient_penalty
 from lungsynth.losses.class_aware import (
@@ -24,7 +25,6 @@ from lungsynth.losses.class_aware import (
     reconstruction_loss,
 )
 from lungsynth.nn.recipe import frozen
-from lungsynth.synthesizers.class_aware.conditions import MALIGNANT_RATING
 from lungsynth.synthesizers.class_aware.paper import (
     PaperConfig,
     PaperCritic,

@@ -16,8 +16,7 @@ from lungsynth.synthesizers.class_aware.conditions import (
     ATTENUATIONS,
     RATINGS,
     condition_vector,
-    expected_density,
-    within_class,
+    density_as_if,
 )
 from lungsynth.synthesizers.class_aware.config import ClassAwareConfig
 from lungsynth.synthesizers.class_aware.kinds import KINDS
@@ -95,16 +94,18 @@ class ClassAwareRecipeBase(VoiGanRecipe):
         return np.asarray(real.condition[:, :3].argmax(dim=1).cpu().numpy())
 
     def _asked_density(self, real: RealBatch, asked: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return mean HU (B,): as far from what is usual for the new malignancy as for the old."""
+        """Return mean HU (B,): of the same rank for the new malignancy as for the old."""
         densities = real.mean_hu.double().cpu().numpy()
         known = self.ratings[real.index, 0]
         for n, attenuation in enumerate(self._attenuation(real)):
             if asked[n] != known[n]:
-                kind, size = ATTENUATIONS[attenuation], float(real.diameter_mm[n])
-                (old, spread), (new, other) = (
-                    expected_density(size, kind, rating) for rating in (known[n], asked[n])
+                densities[n] = density_as_if(
+                    densities[n],
+                    float(real.diameter_mm[n]),
+                    ATTENUATIONS[attenuation],
+                    known[n],
+                    asked[n],
                 )
-                densities[n] = within_class(kind, new + (densities[n] - old) * other / spread)
         return densities
 
 

@@ -97,20 +97,19 @@ def test_every_process_has_its_share_of_those_asked_otherwise():
 
 
 def test_the_density_asked_goes_with_the_malignancy_asked(make_recipe):
-    """Solid at 8 mm: usual are -5 (241) benign and -307 (97) malignant; one deviation above."""
+    """Solid at 8 mm: the quartiles of malignant are -388, -306, -255; of benign -183, -8, 149."""
     made = make_recipe("tiny")
     batch = made.draw_batch(rng_for_step(0, 0))
     changes = {
-        "condition": torch.tensor([[1.0, 0, 0, 0, 0, 0, 0]] * 2),
-        "diameter_mm": torch.tensor([8.0, 8.0]),
-        "mean_hu": torch.tensor([-210.0, -400.0]),
-        "index": np.array([2, 2]),  # rated 4.5
+        "condition": torch.tensor([[1.0, 0, 0, 0, 0, 0, 0]] * 4),
+        "diameter_mm": torch.tensor([8.0] * 4),
+        "mean_hu": torch.tensor([-306.0, -255.0, -388.0, -400.0]),
+        "index": np.array([2] * 4),  # rated 4.5
     }
     fields = {**vars(batch), **changes}
-    densities = made._asked_density(type(batch)(**fields), np.array([1.5, 4.5]))
+    densities = made._asked_density(type(batch)(**fields), np.array([1.5, 1.5, 1.5, 4.5]))
 
-    low, high = -537, 99
-    assert densities == pytest.approx([high - (high - low) / 10, -400])  # -5 + 241 is too much
+    assert densities == pytest.approx([-8, 99 - 636 / 20, -183, -400])  # 149 is too much
 
 
 def test_the_class_is_asked_for_late(make_recipe, record_totals):
