@@ -57,7 +57,8 @@ class ScanPanel:
         self._clock.setInterval(TICK_MS)
         self._clock.timeout.connect(self._tick)
         ui.scanButton.clicked.connect(lambda *_: self.scan())
-        ui.cancelButton.clicked.connect(lambda *_: self.cancel(_("The scan was stopped.")))
+        stopped = _("The scan was stopped.")  # out here, for in there _ is what the signal brings
+        ui.cancelButton.clicked.connect(lambda *_: self.cancel(stopped))
 
     def say(self, message: str) -> None:
         """Show one line under the buttons."""

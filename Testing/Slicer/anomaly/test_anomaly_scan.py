@@ -107,6 +107,21 @@ def test_the_event_loop_is_never_blocked_long(panel, make_film, wait_until, loop
     pytest.fail(f"blocked for {gaps} s")
 
 
+def test_cancel_at_once_says_so_and_a_scan_can_be_started_again(
+    panel, film, wait_until, slicer_app
+):
+    panel.ui.scanButton.click()
+    wait_until(lambda: panel.logic.processId, 20)
+    process_id = panel.logic.processId
+    panel.ui.cancelButton.click()
+    slicer_app.processEvents()
+
+    assert said(panel) == "The scan was stopped."
+    assert not panel.logic.running
+    assert panel.ui.scanButton.enabled
+    wait_until(lambda: gone(process_id), 10)
+
+
 @pytest.mark.slow
 def test_cancel_at_random_moments_leaves_the_scene_as_it_was(
     panel, film, node_ids, wait_until, slicer_app
