@@ -31,7 +31,7 @@ from lungsynth.data.nodule_cubes import NoduleCubes
 from lungsynth.data.radiograph_pixels import read_pixels
 from lungsynth.data.radiographs import RadiographSet
 from lungsynth.imaging.fill import filled
-from lungsynth.imaging.projection import RANGE_ATTENUATION, draw_rotation, project_nodule
+from lungsynth.imaging.projection import added_brightness, draw_rotation, project_nodule
 from lungsynth.imaging.radiograph_insertion import freedom_around, main_piece
 from lungsynth.imaging.radiograph_patch import locate_patch
 
@@ -214,7 +214,7 @@ class CxrPatchSampler:
             scale=drawn.diameter_mm / float(self.cubes.diameter_mm[n]),
             even_side=True,
         )
-        change = on_patch(made.attenuation) * np.float32(2 / RANGE_ATTENUATION * drawn.strength)
+        change = drawn.strength * added_brightness(on_patch(made.attenuation), before)
         mask = on_patch(made.mask)
         free = freedom_around(mask)
         after = before + free * change
