@@ -6,28 +6,9 @@ from typing import Annotated
 
 import typer
 
-from lungsynth.cli.evaluate.options import (
-    CacheOption,
-    DataOption,
-    JsonOption,
-    NamesOption,
-    PictureOption,
-    Split,
-    SplitOption,
-    check_cache,
-    checked,
-    table_text,
-    written,
-)
-from lungsynth.cli.options import (
-    Device,
-    DeviceOption,
-    ProgressOption,
-    RandomSeedOption,
-    WeightsOption,
-    whole,
-)
-from lungsynth.cli.progress import ProgressMode, Reporter
+from lungsynth.cli.evaluate.options import table_text
+from lungsynth.cli.evaluate.study import CubeStudy, SplitStudy, study_command
+from lungsynth.cli.options import whole
 from lungsynth.synthesizers import KNOW_MALIGNANCY
 
 SeedsOption = Annotated[
@@ -42,8 +23,9 @@ StepsOption = Annotated[
 ]
 
 
+@study_command
 def malignancy(
-    data: DataOption,
+    study: CubeStudy,
     synthesizer: Annotated[
         str, typer.Option("--synthesizer", help="Who makes the added malignant nodules.")
     ] = "class-aware",
@@ -57,91 +39,67 @@ def malignancy(
     ] = None,
     seeds: SeedsOption = 5,
     steps: StepsOption = 600,
-    random_seed: RandomSeedOption = 0,
-    weights: WeightsOption = None,
-    json_path: JsonOption = None,
-    report: PictureOption = None,
-    cache: CacheOption = None,
-    device: DeviceOption = Device.AUTO,
-    progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Say whether generated malignant nodules help to tell malignant from benign.
 
     Takes long; with --cache a study that was stopped goes on where it was, network by network.
     """
-    checked([synthesizer], json_path, report, (".png",))
-    check_cache(cache)
-    with Reporter(progress) as reporter:
-        reporter.stage("loading")
+    study.checked([synthesizer])
+    with study.reporter() as reporter:
         from lungsynth.evaluation.malignancy import MalignancyConfig, run_malignancy
         from lungsynth.evaluation.malignancy_net import ClassifierConfig
         from lungsynth.evaluation.yang2019 import ARMS
 
         values = run_malignancy(
-            data,
+            study.data,
             synthesizer,
-            weights,
-            json_path,
-            report_path=report,
+            study.weights,
+            study.json_path,
+            report_path=study.report,
             on_progress=reporter.progress,
             config=MalignancyConfig(
                 classifier=ClassifierConfig(steps=steps),
                 networks=tuple(dict.fromkeys(network or ("resnet10",))),
                 seeds=tuple(range(seeds)),
                 arms=tuple(dict.fromkeys(("raw", *arm))) if arm else tuple(ARMS),
-                random_seed=random_seed,
-                device=device.value,
-                cache=cache,
+                **study.drawn,
             ),
         )
-        reporter.done(table_text(values), **written(json_path, report))
+        reporter.done(table_text(values), **study.written)
 
 
+@study_command
 def class_control(
-    data: DataOption,
-    synthesizer: NamesOption = None,
-    split: SplitOption = Split.TEST,
+    study: SplitStudy,
     pairs: Annotated[
         int, typer.Option("--pairs", parser=whole(1), metavar="N", help="Pairs that are made.")
     ] = 200,
     seeds: SeedsOption = 3,
     steps: StepsOption = 600,
-    random_seed: RandomSeedOption = 0,
-    weights: WeightsOption = None,
-    json_path: JsonOption = None,
-    report: PictureOption = None,
-    cache: CacheOption = None,
-    device: DeviceOption = Device.AUTO,
-    progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Say how often a classifier of real nodules finds the class that was asked for.
 
     Both nodules of a pair have the same seed, site, size and attenuation.
     """
-    names = checked(synthesizer, json_path, report, (".png",))
-    if synthesizer is None:
+    data, split, names, *outputs = study.arguments()
+    if study.synthesizer is None:
         names = [name for name in names if name in KNOW_MALIGNANCY]
-    check_cache(cache)
-    with Reporter(progress) as reporter:
-        reporter.stage("loading")
+    with study.reporter() as reporter:
         from lungsynth.evaluation.class_control import ClassControlConfig, run_class_control
         from lungsynth.evaluation.malignancy_net import ClassifierConfig
 
         values = run_class_control(
             data,
-            split.value,
+            split,
             names,
-            weights,
-            json_path,
-            report_path=report,
+            *outputs,
+            report_path=study.report,
             on_progress=reporter.progress,
             config=ClassControlConfig(
                 classifier=ClassifierConfig(steps=steps),
                 seeds=tuple(range(seeds)),
                 pairs=pairs,
-                random_seed=random_seed,
-                device=device.value,
-                cache=cache,
+                **study.drawn,
             ),
         )
-        reporter.done(table_text(values), **written(json_path, report))
+        reporter.done(table_text(values), **study.written)

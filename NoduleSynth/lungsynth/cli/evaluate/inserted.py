@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,34 +10,22 @@ import typer
 
 from lungsynth.cli.evaluate.options import (
     DATA_HELP,
-    CacheOption,
-    DataOption,
-    JsonOption,
     MaxNodulesOption,
     NamesOption,
-    PictureOption,
     Split,
     SplitOption,
-    check_cache,
-    checked,
-    written,
 )
-from lungsynth.cli.options import (
-    BankOption,
-    Device,
-    DeviceOption,
-    ProgressOption,
-    RandomSeedOption,
-    WeightsOption,
-)
-from lungsynth.cli.progress import ProgressMode, Reporter
+from lungsynth.cli.evaluate.study import SplitStudy, Study, study_command
+from lungsynth.cli.options import BankOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
 
+@study_command
 def control(
+    study: Study,
     data: Annotated[
         Path | None, typer.Option("--data", envvar="LUNGSYNTH_DATA", help=DATA_HELP)
     ] = None,
@@ -45,20 +34,13 @@ def control(
     ] = None,
     synthesizer: NamesOption = None,
     split: SplitOption = Split.TEST,
-    random_seed: RandomSeedOption = 0,
-    weights: WeightsOption = None,
     bank: BankOption = None,
-    json_path: JsonOption = None,
-    report: PictureOption = None,
-    device: DeviceOption = Device.AUTO,
-    progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Say how often diameter and attenuation come out as asked, measured anew."""
-    names = checked(synthesizer, json_path, report, (".png",))
+    names = study.checked(synthesizer, (".png",))
     if synthesizer is None and data is None and bank is None:
         names.remove("copy-paste")  # which has nothing to copy
-    with Reporter(progress) as reporter:
-        reporter.stage("loading")
+    with study.reporter() as reporter:
         from lungsynth.evaluation.control import run_control
         from lungsynth.evaluation.sites import ControlConfig
 
@@ -66,51 +48,47 @@ def control(
             data,
             split.value,
             names,
-            weights,
-            json_path,
-            report_path=report,
+            study.weights,
+            study.json_path,
+            report_path=study.report,
             ct=ct or (),
             bank=bank,
             on_progress=reporter.progress,
-            config=ControlConfig(random_seed=random_seed, device=device.value),
+            config=ControlConfig(random_seed=study.random_seed, device=study.device.value),
         )
-        reporter.done(_control_text(values), **written(json_path, report))
+        reporter.done(_control_text(values), **study.written)
 
 
-def realism(
-    data: DataOption,
-    synthesizer: NamesOption = None,
-    split: SplitOption = Split.TEST,
-    random_seed: RandomSeedOption = 0,
-    weights: WeightsOption = None,
-    json_path: JsonOption = None,
+@dataclass(frozen=True, kw_only=True)
+class RealismStudy(SplitStudy):
+    """Options of the study of realism."""
+
     report: Annotated[
         Path | None, typer.Option("--report", help="Table and pictures: .html or .png.")
-    ] = None,
-    cache: CacheOption = None,
-    max_nodules: MaxNodulesOption = None,
-    device: DeviceOption = Device.AUTO,
-    progress: ProgressOption = ProgressMode.AUTO,
-) -> None:
+    ] = None
+
+    def checked(
+        self, names: list[str] | None, report_suffixes: tuple[str, ...] = (".html", ".png")
+    ) -> list[str]:
+        """Return the synthesizers' names, after all that can be checked at once is."""
+        return super().checked(names, report_suffixes)
+
+
+@study_command
+def realism(study: RealismStudy, max_nodules: MaxNodulesOption = None) -> None:
     """Say how well a trained judge tells real nodules from generated ones at the same sites."""
-    names = checked(synthesizer, json_path, report, (".html", ".png"))
-    check_cache(cache)
-    with Reporter(progress) as reporter:
-        reporter.stage("loading")
+    arguments = study.arguments()
+    with study.reporter() as reporter:
         from lungsynth.evaluation.realism import StudyConfig, run_realism
 
         values = run_realism(
-            data,
-            split.value,
-            names,
-            weights,
-            json_path,
-            report_path=report,
+            *arguments,
+            report_path=study.report,
             on_progress=reporter.progress,
             max_nodules=max_nodules,
-            config=StudyConfig(random_seed=random_seed, device=device.value, cache=cache),
+            config=StudyConfig(**study.drawn),
         )
-        reporter.done(_realism_text(values), **written(json_path, report))
+        reporter.done(_realism_text(values), **study.written)
 
 
 def _realism_text(values: Mapping[str, Any]) -> str:
