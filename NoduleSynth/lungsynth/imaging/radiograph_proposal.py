@@ -15,8 +15,9 @@ from lungsynth.imaging.radiograph_placement import EDGE_PIXELS, REACH
 
 CHEST_SIDE_MM = 400.0
 """(ours) Longer side of a radiograph of unknown spacing, to draw diameters from."""
-INSIDE_PART = 0.4
-"""(ours) How much of its diameter a nodule's centre keeps from the border of the fields."""
+INSIDE_PART = 0.55
+"""(ours) How much of its diameter a nodule's centre keeps from the border of the fields: it lies
+in them as a whole, with a little to spare for what their outline is off."""
 _COARSE_SIDE = 512
 _TRIES = 64
 

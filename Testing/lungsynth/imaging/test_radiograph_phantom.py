@@ -83,8 +83,10 @@ def test_proposed_nodules_lie_in_the_lungs_apart_from_each_other(phantom):
 
     assert [seed.spec for seed in seeds] == specs
     places = np.array([image.ras_to_pixel(seed.position_ras_mm) for seed in seeds])
-    for at in np.rint(places).astype(int):
-        assert fields[tuple(at)]
+    rows, columns = np.indices(fields.shape)
+    for at, spec in zip(places, specs, strict=True):
+        away_mm = 1.5 * np.hypot(rows - at[0], columns - at[1])
+        assert fields[away_mm <= spec.diameter_mm / 2].all()
     for n, spec in enumerate(specs):
         for m in range(n):
             apart = np.abs(places[n] - places[m]).max() * 1.5
