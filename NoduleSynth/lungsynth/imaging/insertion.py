@@ -42,6 +42,8 @@ WALL_HU = -300.0
 """(ours) Denser tissue that reaches into a box from outside is wall, and kept from closer by."""
 WALL_FADE_MM = (1.0, 3.5)
 """(ours) As RIM_FADE_MM, for walls."""
+FURTHEST_MOVE = 0.25
+"""(ours) How far a box may lie off its seed, over the diameter asked."""
 BATCH = 4
 """How many nodules go through the network at once."""
 
@@ -60,13 +62,14 @@ class InsertionResult:
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """One nodule as it would be in the volume."""
+    """One nodule as it would be in the volume; ``centre_ras_mm`` is its mask's centre of mass."""
 
     box: Box
     voxels: NDArray[np.generic]
     mask: NDArray[np.bool_]
     measured: Measurement
     details: dict[str, str]
+    centre_ras_mm: tuple[float, float, float] = (float("nan"),) * 3
 
     def miss(self, seed: Seed) -> float:
         """Return how far it is from what was asked: up to 1 is within tolerance."""
@@ -76,6 +79,26 @@ class Attempt:
         mean = self.measured.mean_hu
         beyond = max(low - mean, mean - high, 0.0) if np.isfinite(mean) else 0.0  # size says it
         return size if beyond == 0 else max(size, 1 + beyond / (high - low))
+
+    def away(self, seed: Seed) -> float:
+        """Return how far its centre is from the seed, as a part of the diameter's tolerance."""
+        apart = np.subtract(self.centre_ras_mm, seed.position_ras_mm)
+        return float(np.linalg.norm(np.nan_to_num(apart))) / diameter_tolerance_mm(
+            seed.spec.diameter_mm
+        )
+
+    def will_do(self, seed: Seed) -> bool:
+        """Return whether it need not be made again.
+
+        Half the tolerance, for other ways to measure a nodule shall agree too; of the place, which
+        is no promise, a little more.
+        """
+        return self.miss(seed) <= 0.5 and self.away(seed) <= 0.8
+
+    def worth(self, seed: Seed) -> tuple[bool, float]:
+        """Return what is less for the better of two: a promise kept counts before all."""
+        miss = self.miss(seed)
+        return miss > 1, max(miss, self.away(seed))
 
 
 def insert(
@@ -223,12 +246,13 @@ def make_nodules(
 ) -> list[Attempt]:
     """Make a batch of nodules and calibrate each until it is what was asked, or tries are spent.
 
-    A nodule of the wrong size is made again in a box that is larger or smaller by as much. If
-    that does not help, another nodule is drawn, always the same one for a latent seed.
+    A nodule of the wrong size is made again in a box that is larger or smaller by as much, one
+    that lies beside its seed in a box that lies as far on the other side. If that does not help,
+    another nodule is drawn, always the same one for a latent seed.
     """
     asked_box = [synthesizer.box_mm(seed.spec.diameter_mm) for seed in seeds]
     drawn = list(seeds)
-    scale = [1.0] * len(seeds)
+    scale, moved = [1.0] * len(seeds), [np.zeros(3)] * len(seeds)
     best: list[Attempt | None] = [None] * len(seeds)
     open_items = list(range(len(seeds)))
     for turn in range(rounds):
@@ -236,21 +260,27 @@ def make_nodules(
         if draw and not tries:
             open_items = [n for n in open_items if (made := best[n]) and made.miss(seeds[n]) > 1]
             for n in open_items:
-                drawn[n], scale[n] = _drawn_anew(seeds[n], draw), 1.0
+                drawn[n], scale[n], moved[n] = _drawn_anew(seeds[n], draw), 1.0, np.zeros(3)
         if not open_items:
             break
-        box_mm = [asked_box[n] * scale[n] for n in open_items]
-        tried = _attempt(volume, [drawn[n] for n in open_items], box_mm, synthesizer, replaced)
+        tried = _attempt(
+            volume,
+            [drawn[n] for n in open_items],
+            [np.add(seeds[n].position_ras_mm, moved[n]) for n in open_items],
+            [asked_box[n] * scale[n] for n in open_items],
+            synthesizer,
+            replaced,
+        )
         for n, attempt in zip(open_items, tried, strict=True):
-            known = best[n]
-            if known is None or attempt.miss(seeds[n]) < known.miss(seeds[n]):
+            known, seed = best[n], seeds[n]
+            if known is None or attempt.worth(seed) < known.worth(seed):
                 best[n] = attempt
                 if draw:
                     attempt.details["drawn_anew"] = str(draw)
-            ratio = seeds[n].spec.diameter_mm / max(attempt.measured.diameter_mm, 1e-3)
+            ratio = seed.spec.diameter_mm / max(attempt.measured.diameter_mm, 1e-3)
             scale[n] = float(np.clip(scale[n] * np.clip(ratio, 0.7, 1.4), 0.5, 2.0))
-        # Half the tolerance: other ways to measure a nodule shall agree too.
-        open_items = [n for n in open_items if (made := best[n]) and made.miss(seeds[n]) > 0.5]
+            moved[n] = _moved_further(moved[n], attempt, seed)
+        open_items = [n for n in open_items if (made := best[n]) and not made.will_do(seeds[n])]
     return [attempt for attempt in best if attempt is not None]
 
 
@@ -260,17 +290,26 @@ def _drawn_anew(seed: Seed, draw: int) -> Seed:
     return replace(seed, spec=replace(seed.spec, latent_seed=int(other)))
 
 
-def _attempt(
+def _moved_further(moved: NDArray[np.float64], attempt: Attempt, seed: Seed) -> NDArray[np.float64]:
+    """Return where the next box lies from the seed, in RAS mm, so that the nodule lies on it."""
+    beside = np.nan_to_num(np.subtract(attempt.centre_ras_mm, seed.position_ras_mm))
+    further = moved - beside
+    most = FURTHEST_MOVE * seed.spec.diameter_mm
+    return np.asarray(further * min(1.0, most / max(float(np.linalg.norm(further)), 1e-9)))
+
+
+def _attempt(  # noqa: PLR0917 - of a batch
     volume: Volume,
     seeds: Sequence[Seed],
+    places_ras_mm: Sequence[NDArray[np.float64]],
     box_mm: Sequence[float],
     synthesizer: CtSynthesizer,
     replaced: NDArray[np.bool_] | None,
 ) -> list[Attempt]:
-    """Make each nodule once, in a box of the size given."""
+    """Make each nodule once, in a box of the place and size given."""
     vois = [
-        locate_voi(volume, seed.position_ras_mm, side)
-        for seed, side in zip(seeds, box_mm, strict=True)
+        locate_voi(volume, (float(r), float(a), float(s)), side)
+        for (r, a, s), side in zip(places_ras_mm, box_mm, strict=True)
     ]
     cubes = np.stack([voi.extract(volume.voxels) for voi in vois])
     for seed, cube in zip(seeds, cubes, strict=True):
@@ -359,7 +398,16 @@ def _on_native_grid(  # noqa: PLR0917 - one item of a batch
         new = _as_dtype(old, native_change + np.float32(offset) * weight)
         measured = measure(new, mask, volume.voxel_mm3)
         details = {**details, "density_offset_hu": f"{offset:.0f}"}
-    return Attempt(voi.box, new, mask, measured, details)
+    return Attempt(voi.box, new, mask, measured, details, _centre_ras_mm(volume, voi.box, mask))
+
+
+def _centre_ras_mm(volume: Volume, box: Box, mask: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """Return the centre of mass of a mask (k, j, i) in a box of the volume; NaN if it is empty."""
+    if not mask.any():
+        return (float("nan"),) * 3
+    k, j, i = np.argwhere(mask).mean(axis=0) + box[0]
+    r, a, s, _ = volume.ijk_to_ras @ np.array([i, j, k, 1.0])
+    return float(r), float(a), float(s)
 
 
 def measure(voxels: NDArray[np.generic], mask: NDArray[np.bool_], voxel_mm3: float) -> Measurement:

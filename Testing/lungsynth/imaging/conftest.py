@@ -42,6 +42,7 @@ class BallMaker:
     only_mm: float | None = None  # oversized are only the nodules of this asked diameter
     level_hu: float = -100.0
     fixed_mm: float | None = None  # the same ball whatever is asked
+    beside_mm: tuple = (0.0, 0.0, 0.0)  # off the middle, along (z, y, x) of the box
     name: str = "balls"
     weights_sha256: str | None = None
     device: str = "cpu"
@@ -58,7 +59,7 @@ class BallMaker:
             oversize = self.oversize if self.only_mm in {None, spec.diameter_mm} else 1.0
             diameter = self.fixed_mm or spec.diameter_mm * oversize * scale
             line = (np.arange(32) - 15.5) * side / 32
-            z, y, x = np.meshgrid(line, line, line, indexing="ij")
+            z, y, x = np.meshgrid(*(line - off for off in self.beside_mm), indexing="ij")
             mask = np.clip(diameter / 2 - np.sqrt(z**2 + y**2 + x**2) + 0.5, 0, 1)
             rng = np.random.default_rng(spec.latent_seed)
             level = self.level_hu + rng.normal(0, 20, mask.shape)

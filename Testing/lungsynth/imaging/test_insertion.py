@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from lungsynth.core.contracts import Inpainting
 from lungsynth.core.errors import LungSynthError
-from lungsynth.core.insertion import Taken
+from lungsynth.core.insertion import Measurement, Taken
 from lungsynth.core.nodule import ATTENUATION_HU_RANGE, Attenuation, NoduleSpec, Seed
 from lungsynth.core.volume import Volume
 from lungsynth.imaging import insertion as engine
@@ -263,6 +263,54 @@ def test_rounds_limit_how_often_a_nodule_is_made(lung_volume, make_balls, monkey
     assert len(calls) == 2
     make_all(volume, [seed_at(volume, (35, 35, 35))], maker)
     assert len(calls) == 2 + engine.ROUNDS
+
+
+def centre_off_seed_mm(volume, seed, done):
+    """From the mask alone: its centre of mass against the seed's position."""
+    k, j, i = (np.argwhere(done.mask) + done.box[0]).mean(axis=0)
+    return np.linalg.norm(volume.ijk_to_ras[:3] @ [i, j, k, 1] - seed.position_ras_mm)
+
+
+def test_a_nodule_beside_its_seed_is_brought_onto_it(geometry, lung_volume, make_balls):
+    volume = lung_volume(geometry)
+    middle = np.array(volume.voxels.shape[::-1]) // 2
+    seed = seed_at(volume, tuple(np.add(middle, (1, -2, 1))), 12.0)
+    maker = make_balls(beside_mm=(1.5, -1.0, 2.0))
+    result = insert(volume, [seed], maker)
+    (done,) = result.insertions
+
+    assert len(maker.calls) > 1
+    assert centre_off_seed_mm(volume, seed, done) <= 0.8 * 1.2  # of 10 % of 12 mm
+    assert done.measured.diameter_mm == pytest.approx(12, abs=0.6)
+    assert done.within_tolerance is True
+
+
+def test_a_box_moves_no_further_than_a_quarter_of_the_diameter(lung_volume, make_balls):
+    """The ball lies 4 mm off; a nodule of 8 mm follows for 2 mm of them."""
+    volume = lung_volume(((70, 70, 70), np.diag([-1.0, -1.0, 1.0, 1.0])))
+    seed = seed_at(volume, (35, 35, 35), 8.0)
+    maker = make_balls(beside_mm=(0.0, 0.0, 4.0))
+    (done,) = insert(volume, [seed], maker).insertions
+
+    assert centre_off_seed_mm(volume, seed, done) == pytest.approx(2, abs=0.3)
+    assert done.within_tolerance is True  # size and density are what is promised
+
+
+def test_a_size_that_is_kept_counts_before_the_place(lung_volume):
+    volume = lung_volume(((70, 70, 70), np.diag([-1.0, -1.0, 1.0, 1.0])))
+    seed = seed_at(volume, (35, 35, 35), 20.0)
+    here = seed.position_ras_mm
+
+    def attempt(diameter_mm, off_mm):
+        measured = Measurement(diameter_mm, -100.0, 1.0)
+        place = (here[0] + off_mm, here[1], here[2])
+        return engine.Attempt(((0, 0, 0), (1, 1, 1)), None, None, measured, {}, place)
+
+    kept_beside, missed_here = attempt(21.9, 4.0), attempt(22.1, 0.0)
+    kept_nearer, empty = attempt(21.9, 3.0), attempt(0.0, np.nan)
+    worth = [one.worth(seed) for one in (kept_nearer, kept_beside, missed_here, empty)]
+    assert worth == sorted(worth)
+    assert worth[0] == (False, pytest.approx(1.5))  # 3 mm of 2 mm
 
 
 def test_a_nodule_that_never_fits_is_drawn_anew(lung_volume, make_balls, monkeypatch):
