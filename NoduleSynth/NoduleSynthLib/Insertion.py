@@ -12,7 +12,8 @@ from slicer.i18n import tr as _
 
 from lungsynth.cli.protocol import seed_values
 from lungsynth.core.errors import LungSynthError
-from lungsynth.imaging.insertion import Attempt, undo
+from lungsynth.imaging.attempt import Attempt
+from lungsynth.imaging.insertion import undo
 from lungsynth.imaging.radiograph_insertion import CxrAttempt
 from lungsynth_slicer import segments, table
 from lungsynth_slicer.changes import readChanges

@@ -19,7 +19,7 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Box
 from lungsynth.core.nodule import Seed
 from lungsynth.core.radiograph import CxrSeed
-from lungsynth.imaging.insertion import Attempt
+from lungsynth.imaging.attempt import Attempt
 from lungsynth.imaging.radiograph_insertion import CxrAttempt
 from lungsynth_slicer.changes import readChanges
 from lungsynth_slicer.kinds import RADIOGRAPH_KIND, kindOf

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lungsynth.cli.changes import read_changes, read_cxr_changes
-from lungsynth.imaging.insertion import Attempt
+from lungsynth.imaging.attempt import Attempt
 from lungsynth.imaging.radiograph_insertion import CxrAttempt
 
 

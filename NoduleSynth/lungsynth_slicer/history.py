@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lungsynth.core.insertion import Insertion
-from lungsynth.imaging.insertion import Attempt
+from lungsynth.imaging.attempt import Attempt
 
 
 @dataclass(frozen=True, eq=False)

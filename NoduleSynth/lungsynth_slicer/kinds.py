@@ -13,7 +13,8 @@ from lungsynth.core.nodule import NoduleSpec, Seed
 from lungsynth.core.radiograph import CxrNoduleSpec, CxrSeed, Kind, Radiograph
 from lungsynth.core.radiograph_insertion import CxrInsertion, CxrTaken
 from lungsynth.core.volume import Volume
-from lungsynth.imaging.insertion import Attempt, measure, paste
+from lungsynth.imaging.attempt import Attempt, measure
+from lungsynth.imaging.insertion import paste
 from lungsynth.imaging.placement import check_seeds, place_note
 from lungsynth.imaging.proposal import box_side_mm
 from lungsynth.imaging.radiograph_insertion import (

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Insertion
 from lungsynth.core.radiograph_insertion import CxrInsertion
-from lungsynth.imaging.insertion import Attempt
+from lungsynth.imaging.attempt import Attempt
 from lungsynth.imaging.radiograph_insertion import CxrAttempt
 from lungsynth_slicer import segments
 from lungsynth_slicer.kinds import kindOf

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from lungsynth.core.insertion import Measurement
 from lungsynth.core.nodule import NoduleSpec, Seed
-from lungsynth.imaging.insertion import Attempt, Measurement, paste
+from lungsynth.imaging.attempt import Attempt
+from lungsynth.imaging.insertion import paste
 
 CORNERS = [(4, 5, 6), (7, 9, 12), (2, 12, 3)]
 SIZE = (8, 9, 11)

@@ -19,7 +19,7 @@ from lungsynth.core.errors import LungSynthError
 from lungsynth.core.insertion import Box, Measurement
 from lungsynth.core.radiograph_insertion import CxrMeasurement
 from lungsynth.core.temporary import replacing
-from lungsynth.imaging.insertion import Attempt
+from lungsynth.imaging.attempt import Attempt
 from lungsynth.imaging.radiograph_insertion import CxrAttempt
 
 FORMAT = "lungsynth-changes-1"

@@ -98,7 +98,7 @@ def test_unchanged_box_cannot_be_told_from_no_preview(
     panel, ct, phantom, places, slice_view, name, orientation, interpolated
 ):
     """No line where the preview ends: the very pixels, wherever the slice cuts the box."""
-    from lungsynth.imaging.insertion import Attempt
+    from lungsynth.imaging.attempt import Attempt
 
     ct.GetDisplayNode().SetInterpolate(interpolated)
     view = slice_view(ct, name=name, orientation=orientation, size=(500, 400))

@@ -13,7 +13,8 @@ from lungsynth.core.insertion import Measurement, Taken
 from lungsynth.core.nodule import ATTENUATION_HU_RANGE, Attenuation, NoduleSpec, Seed
 from lungsynth.core.volume import Volume
 from lungsynth.imaging import insertion as engine
-from lungsynth.imaging.insertion import insert, make_all, make_nodules, measure, paste, undo
+from lungsynth.imaging.attempt import Attempt, contrast_hu, measure
+from lungsynth.imaging.insertion import insert, make_all, make_nodules, paste, undo
 
 
 def seed_at(volume, ijk, diameter_mm=9.0, attenuation="solid", latent_seed=0):
@@ -304,13 +305,61 @@ def test_a_size_that_is_kept_counts_before_the_place(lung_volume):
     def attempt(diameter_mm, off_mm):
         measured = Measurement(diameter_mm, -100.0, 1.0)
         place = (here[0] + off_mm, here[1], here[2])
-        return engine.Attempt(((0, 0, 0), (1, 1, 1)), None, None, measured, {}, place)
+        return Attempt(((0, 0, 0), (1, 1, 1)), None, None, measured, {}, place)
 
     kept_beside, missed_here = attempt(21.9, 4.0), attempt(22.1, 0.0)
     kept_nearer, empty = attempt(21.9, 3.0), attempt(0.0, np.nan)
     worth = [one.worth(seed) for one in (kept_nearer, kept_beside, missed_here, empty)]
     assert worth == sorted(worth)
-    assert worth[0] == (False, pytest.approx(1.5))  # 3 mm of 2 mm
+    assert worth[0] == (False, False, pytest.approx(1.5))  # 3 mm of 2 mm
+
+
+@pytest.mark.parametrize(
+    ("attenuation", "level_hu", "lung_hu", "least"),
+    [("ground-glass", -770, -840, 79), ("part-solid", -600, -780, 201), ("solid", -480, -740, 290)],
+)
+def test_a_nodule_that_hardly_stands_out_is_drawn_anew_and_said(
+    lung_volume, make_balls, attenuation, level_hu, lung_hu, least
+):
+    volume = lung_volume(((70, 70, 70), np.diag([-1.0, -1.0, 1.0, 1.0])), offset=lung_hu - -840)
+    seed = seed_at(volume, (33, 36, 34), 14.0, attenuation)
+    maker = make_balls(level_hu=level_hu)
+    result = insert(volume, [seed], maker)
+    (done,) = result.insertions
+
+    old = volume.voxels[done.slices][done.mask].astype(float)
+    contrast = result.volume.voxels[done.slices][done.mask].mean() - old.mean()
+    assert contrast < least
+    assert len(maker.calls) == 4  # its size and place were right at once: no other box is tried
+    said = float(done.note.removeprefix("hardly to be seen: ").split()[0])
+    assert said == pytest.approx(contrast, abs=1)
+    assert done.note.endswith(f"real {attenuation} ones {least} HU or more")
+    assert done.within_tolerance is True  # size and density are what is promised
+
+
+@pytest.mark.parametrize(
+    ("attenuation", "level_hu"), [("ground-glass", -700), ("part-solid", -560), ("solid", -480)]
+)
+def test_a_nodule_that_stands_out_is_made_once(lung_volume, make_balls, attenuation, level_hu):
+    volume = lung_volume(((70, 70, 70), np.diag([-1.0, -1.0, 1.0, 1.0])))
+    maker = make_balls(level_hu=level_hu)
+    (done,) = insert(volume, [seed_at(volume, (33, 36, 34), 14.0, attenuation)], maker).insertions
+
+    assert (len(maker.calls), done.note) == (1, "")
+
+
+def test_contrast_is_measured_where_lung_was(lung_volume):
+    """Three of five voxels were lung: the change there is 100, 200 and 300 HU."""
+    old = np.array([-850, -820, -700, -400, 30], np.int16)
+    new = old + np.array([100, 200, 300, 900, 900], np.int16)
+    everywhere = np.ones(5, bool)
+
+    assert contrast_hu(old, new, everywhere) == pytest.approx(200)
+    assert np.isnan(contrast_hu(old, new, np.array([1, 0, 0, 1, 1], bool)))  # most was not lung
+    assert np.isnan(contrast_hu(old, new, np.zeros(5, bool)))
+    seed = seed_at(lung_volume(((9, 9, 9), np.eye(4))), (4, 4, 4), 9.0, "ground-glass")
+    made = Attempt(((0, 0, 0), (1, 1, 1)), None, None, Measurement(9.0, -700.0, 1.0), {})
+    assert [replace(made, contrast_hu=c).faint(seed) for c in (78.9, 79.0, np.nan)] == [1, 0, 0]
 
 
 def test_a_nodule_that_never_fits_is_drawn_anew(lung_volume, make_balls, monkeypatch):
