@@ -30,8 +30,8 @@ class MCGANConfig:
     density_weight: float = 1.0
     promise_start: int = 300  # by then the segmenter can measure
     ema_decay: float = 0.998
-    total_steps: int = 9400
-    decay_steps: int = 1500  # over the last of them the learning rates fall to a tenth
+    total_steps: int = 12_400
+    decay_steps: int = 2000  # over the last of them the learning rates fall to a tenth
 
     def box_mm(self, diameter_mm: float) -> float:
         """Return the side of the box in mm for a nodule of a diameter in mm."""
