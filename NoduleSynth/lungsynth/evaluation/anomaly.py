@@ -28,8 +28,8 @@ from lungsynth.data.radiographs import RadiographRecord, RadiographSet, read_squ
 from lungsynth.detectors.baselines import MeanImage, PrincipalComponents
 from lungsynth.detectors.bundle import save_scanner
 from lungsynth.detectors.contracts import Images, Reconstructor
-from lungsynth.detectors.field import Mask, usual_chest, usual_lungs
-from lungsynth.detectors.residuals import ResidualConfig
+from lungsynth.detectors.field import usual_chest, usual_lungs
+from lungsynth.detectors.residuals import ResidualConfig, ResidualModel
 from lungsynth.detectors.scanner import Looked, Scanner, calibrated, look
 from lungsynth.evaluation.froc import JudgedCase, froc_curve, sensitivity_at
 from lungsynth.evaluation.planted import CtNodule, plant
@@ -239,7 +239,7 @@ def _test(cohort: Cohort, detector: Reconstructor, config: AnomalyConfig) -> Det
     settings = ResidualConfig()
     if config.choose and len(cohort.other) >= 2:
         other = look(detector, cohort.other, chest)
-        settings = choose_config(normals, held, other, chest, CONFIGS)
+        settings = choose_config(normals, held, other, CONFIGS)
     scanner = calibrated(detector, (normals, held), cohort.scale, chest, settings)
     looked, abnormal = scanner.look(cohort.test), cohort.abnormal
     scans = scanner.judge(looked, config.false_positive_rate)
@@ -267,33 +267,22 @@ def choose_config(
     normals: Looked,
     held: Looked,
     other: Looked,
-    chest: Mask,
     configs: Sequence[ResidualConfig],
 ) -> ResidualConfig:
     """Return the way to look at residuals that tells held normals from others best."""
     labels = np.array([False] * len(held.images) + [True] * len(other.images))
 
     def area(config: ResidualConfig) -> float:
-        scanner = calibrated(_NoDetector(), (normals, held), RadiographScale(), chest, config)
+        residuals = ResidualModel.fit(normals.differences, normals.weight, config)
         scores = np.concatenate(
             [
-                scanner.residuals.scores(_maps(scanner, looked), looked.weight)
+                residuals.scores(residuals.maps(looked.differences, looked.weight), looked.weight)
                 for looked in (held, other)
             ]
         )
         return delong_interval(scores, labels).value
 
     return max(configs, key=area)
-
-
-class _NoDetector:
-    """Stands where all that a detector had to do is done."""
-
-    name = "none"
-
-    def reconstruct(self, images: Images, weight: Images) -> Images:
-        """Never called."""
-        raise NotImplementedError
 
 
 def _maps(scanner: Scanner, looked: Looked) -> Images:
