@@ -127,8 +127,6 @@ def test_the_way_to_look_is_the_one_that_tells_best():
         ResidualConfig(blur=0.005, top_share=0.001),
     ]
 
-    chest = np.ones((SIDE, SIDE), bool)
-
     found = choose_config(*(look(detector, x) for x in (normals, held, other)), configs)
 
     assert found == configs[1]
