@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,8 @@ class Attempt:
         measured: Its size and density.
         details: For the report.
         centre_ras_mm: Centre of mass of its mask.
-        contrast_hu: By how much it is denser than the lung that was there; NaN if there was none.
+        contrast_hu: By how much it is denser than the lung that was there; NaN if most was none,
+            None if nobody has looked.
     """
 
     box: Box
@@ -52,7 +53,7 @@ class Attempt:
     measured: Measurement
     details: dict[str, str]
     centre_ras_mm: tuple[float, float, float] = (float("nan"),) * 3
-    contrast_hu: float = float("nan")
+    contrast_hu: float | None = None
 
     def miss(self, seed: Seed) -> float:
         """Return how far it is from what was asked: up to 1 is within tolerance."""
@@ -72,7 +73,8 @@ class Attempt:
 
     def faint(self, seed: Seed) -> bool:
         """Return whether it can hardly be told from the lung, as no real one of its class is."""
-        return self.contrast_hu < LEAST_CONTRAST_HU[seed.spec.attenuation]
+        contrast = self.contrast_hu
+        return contrast is not None and contrast < LEAST_CONTRAST_HU[seed.spec.attenuation]
 
     def fits(self, seed: Seed) -> bool:
         """Return whether it need not be made again in another box.
@@ -118,7 +120,12 @@ def attempt_each(  # noqa: PLR0917 - of a batch
         old = None if replaced is None else voi.extract(replaced) > 0.5
         change = _TAPER * (filled.hu[n] - centres[n])
         change *= freedom_to_change(cubes[n], filled.mask[n], box_mm[n], old)
-        attempts.append(_on_native_grid(volume, seed, voi, change, filled.mask[n], details))
+        made = _on_native_grid(volume, seed, voi, change, filled.mask[n], details)
+        (k0, j0, i0), (k1, j1, i1) = voi.box
+        box = (slice(k0, k1), slice(j0, j1), slice(i0, i1))
+        going = None if replaced is None else replaced[box]
+        contrast = contrast_hu(volume.voxels[box], made.voxels, made.mask, going)
+        attempts.append(replace(made, contrast_hu=contrast))
     return attempts
 
 
@@ -199,15 +206,26 @@ def _on_native_grid(  # noqa: PLR0917 - one item of a batch
         measured,
         details,
         centre_ras_mm=_centre_ras_mm(volume, voi.box, mask),
-        contrast_hu=contrast_hu(old, new, mask),
     )
 
 
 def contrast_hu(
-    old: NDArray[np.generic], new: NDArray[np.generic], mask: NDArray[np.bool_]
+    old: NDArray[np.generic],
+    new: NDArray[np.generic],
+    mask: NDArray[np.bool_],
+    replaced: NDArray[np.bool_] | None = None,
 ) -> float:
-    """Return by how much a nodule is denser than the lung that was there; NaN if most was not."""
+    """Return by how much a nodule is denser than the lung that was there; NaN if most was not.
+
+    Args:
+        old: HU before.
+        new: HU after, same shape.
+        mask: The nodule, same shape.
+        replaced: Nodules that were there before, same shape: no lung, however thin.
+    """
     lung = mask & (np.asarray(old) < LUNG_BELOW_HU)
+    if replaced is not None:
+        lung &= ~replaced
     if not lung.any() or 2 * lung.sum() < mask.sum():
         return float("nan")
     change = new[lung].astype(np.float64) - old[lung].astype(np.float64)

@@ -282,8 +282,9 @@ def paste(voxels: NDArray[np.generic], volume: Volume, seed: Seed, attempt: Atte
 
 def _hardly_seen(seed: Seed, source: NDArray[Any], attempt: Attempt) -> list[str]:
     """Say so if a nodule does not stand out from the lung as all real ones of its class do."""
-    # anew, for attempts that came through a file do not hold it
-    made = replace(attempt, contrast_hu=contrast_hu(source, attempt.voxels, attempt.mask))
+    made = attempt
+    if made.contrast_hu is None:  # it came through a file, which does not hold it
+        made = replace(attempt, contrast_hu=contrast_hu(source, attempt.voxels, attempt.mask))
     if not made.faint(seed):
         return []
     least = LEAST_CONTRAST_HU[seed.spec.attenuation]

@@ -357,9 +357,17 @@ def test_contrast_is_measured_where_lung_was(lung_volume):
     assert contrast_hu(old, new, everywhere) == pytest.approx(200)
     assert np.isnan(contrast_hu(old, new, np.array([1, 0, 0, 1, 1], bool)))  # most was not lung
     assert np.isnan(contrast_hu(old, new, np.zeros(5, bool)))
+    nodule = np.array([0, 0, 1, 0, 0], bool)  # as thin as lung, but one that goes
+    assert np.isnan(contrast_hu(old, new, everywhere, nodule))
+    assert contrast_hu(old[:3], new[:3], everywhere[:3], nodule[:3]) == pytest.approx(150)
     seed = seed_at(lung_volume(((9, 9, 9), np.eye(4))), (4, 4, 4), 9.0, "ground-glass")
     made = Attempt(((0, 0, 0), (1, 1, 1)), None, None, Measurement(9.0, -700.0, 1.0), {})
-    assert [replace(made, contrast_hu=c).faint(seed) for c in (78.9, 79.0, np.nan)] == [1, 0, 0]
+    assert [replace(made, contrast_hu=c).faint(seed) for c in (78.9, 79.0, np.nan, None)] == [
+        1,
+        0,
+        0,
+        0,
+    ]
 
 
 def test_a_nodule_that_never_fits_is_drawn_anew(lung_volume, make_balls, monkeypatch):
