@@ -30,7 +30,7 @@ from lungsynth.imaging.attempt import Attempt, attempt_each, contrast_hu, measur
 from lungsynth.imaging.placement import SOFT_TISSUE_HU, check_seeds
 
 ROUNDS_PER_DRAW = 5
-"""How often a nodule is made in boxes of other sizes before it is drawn anew."""
+"""How often a nodule is made in boxes of other sizes and places before it is drawn anew."""
 ROUNDS = 4 * ROUNDS_PER_DRAW
 """How often a nodule is made at most until it keeps what was asked."""
 FURTHEST_MOVE = 0.25
@@ -281,7 +281,7 @@ def paste(voxels: NDArray[np.generic], volume: Volume, seed: Seed, attempt: Atte
 
 
 def _hardly_seen(seed: Seed, source: NDArray[Any], attempt: Attempt) -> list[str]:
-    """Say so if a nodule does not stand out from the lung as all real ones of its class do."""
+    """Say so if a nodule stands out less than 98 % of the real ones of its class do."""
     made = attempt
     if made.contrast_hu is None:  # it came through a file, which does not hold it
         made = replace(attempt, contrast_hu=contrast_hu(source, attempt.voxels, attempt.mask))
@@ -290,7 +290,7 @@ def _hardly_seen(seed: Seed, source: NDArray[Any], attempt: Attempt) -> list[str
     least = LEAST_CONTRAST_HU[seed.spec.attenuation]
     return [
         f"hardly to be seen: {made.contrast_hu:.0f} HU denser than the lung that was there, "
-        f"real {seed.spec.attenuation} ones {least:.0f} HU or more"
+        f"98 % of real {seed.spec.attenuation} ones {least:.0f} HU or more"
     ]
 
 
