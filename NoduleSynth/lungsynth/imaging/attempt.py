@@ -72,7 +72,7 @@ class Attempt:
         )
 
     def faint(self, seed: Seed) -> bool:
-        """Return whether it can hardly be seen: 98 % of the real ones of its class stand out more."""
+        """Return whether it can hardly be seen: 98 % of real ones of its class stand out more."""
         contrast = self.contrast_hu
         return contrast is not None and contrast < LEAST_CONTRAST_HU[seed.spec.attenuation]
 
